@@ -1,0 +1,44 @@
+"""What LakeTrace has to say about itself, on stderr, once for each cause.
+
+Floor 1. Stands on: nothing.
+
+A notice never raises and never repeats: the figures are in `log.stats()`, the notice only
+draws attention to them. At most 1,000 causes are remembered; after a fork the child, whose
+accounts start at zero, may say everything again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_LIMIT = 1000
+_said: set[str] = set()
+
+
+def say(text: str, key: str | None = None) -> bool:
+    """Write `laketrace: <text>` on stderr unless `key` (default: the text) was said before.
+
+    Returns whether it was said now. Never raises, whatever stderr is.
+
+    >>> say("the disk is full", key="doctest"), say("the disk is full", key="doctest")
+    (True, False)
+    """
+    key = text if key is None else key
+    if key in _said or len(_said) >= _LIMIT:
+        return False
+    _said.add(key)
+    try:
+        sys.stderr.write(f"laketrace: {text}\n")
+    except Exception:  # stderr may be closed, None or a stream that fails: then nobody listens
+        return False
+    return True
+
+
+def forget(key: str) -> None:
+    """Let the next `say` with this key be heard again: the trouble had gone meanwhile."""
+    _said.discard(key)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_said.clear)
