@@ -1,0 +1,385 @@
+"""Values become JSON text, whatever they are.
+
+Floor 1. Stands on: nothing.
+
+A field costs at most its own value, never the record: what JSON does not know has a defined
+form, what cannot be shown becomes a short marker that says so. The text is one line of RFC 8259
+JSON that strict readers take (Spark, DuckDB, Rust): no NaN, no integer beyond 64 bits, no raw
+control character, no lone surrogate. Time and memory are linear in what is encoded.
+Threads: an `Encoder` may be used from any thread; its key cache holds at most 4,096 names.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from json.encoder import encode_basestring as _quote_unicode
+from json.encoder import encode_basestring_ascii as _quote_ascii
+from typing import Any, Protocol
+
+MAX_DEPTH = 32
+_MAX_KEYS = 4096
+_MAX_ITEMS = 100_000
+_MAX_NESTED_CALLS = 4  # a __repr__ that logs an object whose __repr__ logs ...
+
+# encode_basestring leaves these as they are: DEL, C1 controls (0x9b drives terminals), the two
+# Unicode line separators, and lone surrogates, which UTF-8 cannot carry.
+_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class NameRule(Protocol):
+    """What the encoder asks of a redactor; `core.redact.Redactor` is the one there is."""
+
+    def is_secret(self, name: str, /) -> bool:
+        """Whether the value under this name must not be shown."""
+        ...
+
+    def scrub(self, text: str, /) -> str:
+        """The text without what looks like a secret or personal data."""
+        ...
+
+    @property
+    def scrubs(self) -> bool:
+        """Whether `scrub` may change anything."""
+        ...
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    # A surrogate becomes its six-character text, since strict readers refuse the JSON escape too.
+    return f"\\\\u{code:04x}" if code >= 0xD800 and code <= 0xDFFF else f"\\u{code:04x}"
+
+
+def quote(text: str) -> str:
+    r"""A JSON string literal for `text`, safe to print on a terminal.
+
+    >>> print(quote('caf\u00e9 "x"\n\x1b[2J'))
+    "café \"x\"\n\u001b[2J"
+    """
+    if text.isascii():
+        return _quote_ascii(text)
+    return _UNSAFE.sub(_escape, _quote_unicode(text))
+
+
+class Encoder:
+    """Encodes fields and values, with names and texts redacted as the redactor says.
+
+    >>> Encoder().members({"rows": 3, "share": float("nan"), "day": {1, }})
+    ',"rows":3,"share":"NaN","day":[1]'
+    """
+
+    def __init__(self, redactor: NameRule | None = None, mask: str = "[REDACTED]") -> None:
+        self.redactor = redactor
+        self._mask = quote(mask)
+        self._is_secret = redactor.is_secret if redactor is not None else _never
+        self._scrub = redactor.scrub if redactor is not None and redactor.scrubs else None
+        self._keys: dict[str, str] = {}
+
+    def members(self, fields: Mapping[str, Any]) -> str:
+        """The fields as JSON members, each with a comma before it; the fast path's work horse.
+
+        The common types are spelled out here and keys come ready-made from a cache: a call of
+        `value` for each field would cost as much again as the whole record.
+        """
+        text = ""
+        keys = self._keys
+        for key, value in fields.items():
+            start = keys.get(key)
+            if start is None:
+                start = self._start(key)
+                if start is None:
+                    text += f",{quote(key)}:{self._mask}"
+                    continue
+            kind = type(value)
+            if kind is str and self._scrub is None:
+                text += start + (_quote_ascii(value) if value.isascii() else quote(value))
+            elif kind is int and -0x8000000000000000 <= value <= 0xFFFFFFFFFFFFFFFF:
+                text += start + repr(value)
+            else:
+                text += start + self.value(value)
+        return text
+
+    def _start(self, key: str) -> str | None:
+        """`,"key":` for a name that may be shown, None for a secret one; remembered."""
+        if self._is_secret(key):
+            return None
+        if type(key) is not str:
+            key = str.__str__(key)
+        start = f",{quote(key)}:"
+        if len(self._keys) >= _MAX_KEYS:
+            self._keys.clear()
+        self._keys[key] = start
+        return start
+
+    def text(self, text: str) -> str:
+        """A string value, scrubbed where that is asked for."""
+        return quote(text if self._scrub is None else self._scrub(text))
+
+    def value(self, value: Any) -> str:
+        """Any value as JSON text; never raises.
+
+        >>> Encoder().value({"when": None, "deep": [True, b"\\xff"]})
+        '{"when":null,"deep":[true,"\\\\\\\\xff"]}'
+        """
+        try:
+            return self._value(value, ())
+        except Exception as error:
+            return quote(_unprintable(value, error))
+
+    def _value(self, value: Any, path: tuple[int, ...]) -> str:
+        kind = type(value)
+        plain = _PLAIN.get(kind)
+        if plain is not None:
+            return plain(value)
+        if kind is str:
+            return self.text(value)
+        if kind in (dict, list, tuple, set, frozenset):
+            return self._container(value, path)
+        return self._converted(value, path)
+
+    def _container(self, value: Any, path: tuple[int, ...]) -> str:
+        if id(value) in path:
+            return '"<cycle>"'
+        if len(path) >= MAX_DEPTH:
+            return f'"<nested deeper than {MAX_DEPTH} levels>"'
+        path = (*path, id(value))
+        if isinstance(value, dict):
+            return self._object(dict.items(value), path)
+        items = list(_ITERATE[_base(value)](value))
+        texts = [self._safe(item, path) for item in items[:_MAX_ITEMS]]
+        if len(items) > _MAX_ITEMS:
+            texts.append(f'"<{len(items) - _MAX_ITEMS} more>"')
+        return f"[{','.join(texts)}]"
+
+    def _object(self, items: Iterable[tuple[Any, Any]], path: tuple[int, ...]) -> str:
+        texts: list[str] = []
+        seen: dict[str, int] = {}
+        for key, value in items:
+            if len(texts) >= _MAX_ITEMS:
+                texts.append('"<more>":"<more members than 100000>"')
+                break
+            name = key if type(key) is str else _key(key)
+            if name in seen:  # two keys with one text, like 1 and "1": both stay
+                name = _numbered(name, seen)
+            seen[name] = 1
+            if self._is_secret(name):
+                texts.append(f"{quote(name)}:{self._mask}")
+            else:
+                texts.append(f"{quote(name)}:{self._safe(value, path)}")
+        return "{" + ",".join(texts) + "}"
+
+    def _safe(self, value: Any, path: tuple[int, ...]) -> str:
+        try:
+            return self._value(value, path)
+        except Exception as error:
+            return quote(_unprintable(value, error))
+
+    def _converted(self, value: Any, path: tuple[int, ...]) -> str:
+        """A value of a type that JSON does not know, through the form that stands for it."""
+        if len(path) >= MAX_DEPTH:
+            return f'"<nested deeper than {MAX_DEPTH} levels>"'
+        if id(value) in path:
+            return '"<cycle>"'
+        kind, form = _form(value)
+        if kind == "text":
+            return self.text(form)
+        if kind == "container":
+            return self._container(form, path)
+        if kind == "members":
+            return self._object(form, (*path, id(value)))
+        if form is value:
+            return self.text(_shown(value))
+        return self._safe(form, (*path, id(value)))
+
+
+def to_json(value: Any, redactor: NameRule | None = None) -> str:
+    """`value` as one line of JSON; never raises.
+
+    >>> to_json({"a": {1: "x", "1": "y"}})
+    '{"a":{"1":"x","1_2":"y"}}'
+    """
+    return Encoder(redactor).value(value)
+
+
+def _never(name: str) -> bool:
+    return False
+
+
+def _integer(value: int) -> str:
+    if -0x8000000000000000 <= value <= 0xFFFFFFFFFFFFFFFF:
+        return int.__repr__(value)
+    if value.bit_length() > 10_000:  # decimal digits cost quadratic time, and CPython refuses
+        return f'"{hex(value)}"'
+    return f'"{int.__repr__(value)}"'
+
+
+def _float(value: float) -> str:
+    if math.isfinite(value):
+        return float.__repr__(value)
+    return '"NaN"' if value != value else '"Infinity"' if value > 0 else '"-Infinity"'
+
+
+_PLAIN: dict[type, Callable[[Any], str]] = {
+    type(None): lambda value: "null",
+    bool: lambda value: "true" if value else "false",
+    int: _integer,
+    float: _float,
+}
+_BASES = (dict, list, tuple, set, frozenset)
+_ITERATE: dict[type, Callable[[Any], Iterable[Any]]] = {
+    list: list.__iter__,
+    tuple: tuple.__iter__,
+    set: set.__iter__,
+    frozenset: frozenset.__iter__,
+}
+
+
+def _base(value: Any) -> type:
+    """The built-in container that `value` is, so that an overridden `__iter__` is not run."""
+    for base in _BASES:
+        if isinstance(value, base):
+            return base
+    raise TypeError(type(value).__name__)
+
+
+def _form(value: Any) -> tuple[str, Any]:
+    """How a value of another type is shown: ("text" | "container" | "members" | "value", form).
+
+    Modules are looked up, never imported: who has not imported numpy has no numpy scalar.
+    """
+    kind = type(value)
+    if isinstance(value, str):
+        enum = sys.modules.get("enum")
+        if enum is not None and isinstance(value, enum.Enum):
+            return "text", str.__str__(value.value) if isinstance(value.value, str) else ""
+        return "text", str.__str__(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "text", bytes(value).decode("utf-8", "backslashreplace")
+    enum = sys.modules.get("enum")
+    if enum is not None and isinstance(value, enum.Enum):
+        return "value", value.value
+    if isinstance(value, BaseException):
+        return "value", value
+    datetime = sys.modules.get("datetime")
+    if datetime is not None and isinstance(value, (datetime.date, datetime.time)):
+        shown = value.isoformat()
+        return ("value", None) if shown == "NaT" else ("text", shown)
+    if datetime is not None and isinstance(value, datetime.timedelta):
+        seconds = value.total_seconds()
+        return "value", None if seconds != seconds else seconds
+    module = kind.__module__.partition(".")[0]
+    if module in ("numpy", "pandas"):
+        return _science(value, module)
+    for module, name in (("decimal", "Decimal"), ("uuid", "UUID"), ("pathlib", "PurePath")):
+        loaded = getattr(sys.modules.get(module), name, None)
+        if loaded is not None and isinstance(value, loaded):
+            return "text", str(value)
+    if isinstance(value, complex):
+        return "text", str(value)
+    return _structure(value, kind)
+
+
+def _structure(value: Any, kind: type) -> tuple[str, Any]:
+    """Dataclass, named tuple, Spark Row, subclasses of containers and numbers, mappings."""
+    fields = getattr(kind, "__dataclass_fields__", None)
+    if isinstance(fields, dict):
+        return "members", [(name, _attribute(value, name)) for name in fields]
+    if isinstance(value, tuple):
+        names = getattr(value, "__fields__", None) or getattr(kind, "_fields", None)
+        if isinstance(names, (list, tuple)) and len(names) == tuple.__len__(value):
+            return "members", zip(names, tuple.__iter__(value), strict=True)
+    if isinstance(value, _BASES):
+        return "container", value
+    if isinstance(value, int):
+        return "value", int(int.__index__(value))
+    if isinstance(value, float):
+        return "value", float.__float__(value)
+    if kind.__module__ in ("collections", "types") and kind.__name__ in ("deque", "mappingproxy"):
+        return "container", dict(value) if kind.__name__ == "mappingproxy" else list(value)
+    return "value", value
+
+
+def _science(value: Any, module: str) -> tuple[str, Any]:
+    """NumPy and pandas scalars, and small arrays; a frame or a series shows its `repr`."""
+    name = type(value).__name__
+    if name in ("NAType", "NaTType"):
+        return "value", None
+    if name == "datetime64":
+        return "text", str(value)
+    if name == "timedelta64":
+        return "value", float(value.astype("timedelta64[ns]").astype("int64")) / 1e9
+    if name == "ndarray":
+        return ("value", value.tolist()) if value.size <= 1000 else ("value", value)
+    if module == "numpy" and hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        item = value.item()
+        return "value", item if type(item) is not type(value) else str(item)
+    return "value", value
+
+
+def _attribute(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name)
+    except Exception as error:
+        return _unprintable(value, error)
+
+
+class _Nesting(threading.local):
+    """How many `__repr__` of users' objects are running in this thread."""
+
+    calls = 0
+
+
+_nesting = _Nesting()
+
+
+def _shown(value: Any) -> str:
+    """`repr`, where a failing one and one that logs itself again and again end in a marker."""
+    if _nesting.calls >= _MAX_NESTED_CALLS:
+        return f"<{type(value).__name__}: its repr logs itself>"
+    _nesting.calls += 1
+    try:
+        shown = repr(value)
+        return shown if type(shown) is str else str.__str__(shown)
+    except Exception as error:
+        return _unprintable(value, error)
+    finally:
+        _nesting.calls -= 1
+
+
+def _unprintable(value: Any, error: Exception) -> str:
+    return f"<unprintable {type(value).__name__}: {type(error).__name__}>"
+
+
+def as_text(value: Any) -> str:
+    """Anything given as a message as `str`: text as it is, bytes as UTF-8, the rest as `str()`.
+
+    >>> as_text(b"rows: 3"), as_text({"rows": 3})
+    ('rows: 3', "{'rows': 3}")
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).decode("utf-8", "backslashreplace")
+    if _nesting.calls >= _MAX_NESTED_CALLS:
+        return f"<{type(value).__name__}: its str logs itself>"
+    _nesting.calls += 1
+    try:
+        return str.__str__(str(value))
+    except Exception as error:
+        return _unprintable(value, error)
+    finally:
+        _nesting.calls -= 1
+
+
+def _key(key: Any) -> str:
+    return as_text(key)
+
+
+def _numbered(name: str, taken: Mapping[str, Any]) -> str:
+    number = 2
+    while f"{name}_{number}" in taken:
+        number += 1
+    return f"{name}_{number}"

@@ -1,0 +1,385 @@
+"""The engine of one logger name: its handlers, its level, and the making of lines.
+
+Floor 1. Stands on: core.context, core.encode, core.fork, core.handler, core.levels, core.limit, core.notice, core.record, core.stats, core.timestamp.
+
+For each level the engine keeps a `Plan`: the ready-made head of a JSON line and the writers that
+take it. `Logger` writes along the plan; where there is none (a filter, formatter, enricher or
+callable sink wants the record, or the caller's place is asked for) it calls `emit`, which makes
+the record, and the same bytes. Plans are rebuilt whenever anything they depend on changes.
+Threads: any may log; adding and removing handlers takes a lock. After a fork the child keeps
+handlers and settings and starts its accounts at zero.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import FrameType
+from typing import Any, NamedTuple
+
+from laketrace.core import fork
+from laketrace.core.context import fields_now
+from laketrace.core.encode import Encoder, as_text, quote
+from laketrace.core.handler import Handler
+from laketrace.core.levels import INFO, WARNING, Level
+from laketrace.core.limit import shrink
+from laketrace.core.notice import say
+from laketrace.core.queue import Line
+from laketrace.core.record import RESERVED, Record, Source, free_name
+from laketrace.core.stats import Counter, Stats
+from laketrace.core.timestamp import iso
+
+Patch = Callable[[Record], Any]
+Writer = Callable[[Line, int], None]
+SILENT = 1000  # a threshold that no level reaches
+_started = time.perf_counter()
+_MAX_KEPT = 1000  # accounts of removed handlers that stay apart
+
+
+class Plan(NamedTuple):
+    """How a record of one level is written without a record object."""
+
+    head: str
+    writers: tuple[Writer, ...]
+
+
+class Options(NamedTuple):
+    """What `opt` and `patch` changed for one logger object."""
+
+    depth: int = 0
+    exception: Any = None
+    lazy: bool = False
+    patches: tuple[Patch, ...] = ()
+
+
+PLAIN = Options()
+
+
+class Engine:
+    """What all loggers of one name share."""
+
+    fork_rank = 1
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        encoder: Encoder,
+        level: Level = INFO,
+        caller_level: Level = WARNING,
+        max_record: int = 16 << 20,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.source = source
+        self.encoder = encoder
+        self.level = level
+        self.caller_no = caller_level.no
+        self.max_record = max_record
+        self.clock = clock
+        self.handlers: dict[int, Handler] = {}
+        self.closing: list[Callable[[float], None]] = []
+        self.closed = False
+        self.patch_failures = Counter()
+        self._kept: dict[int, Stats] = {}
+        self._numbers = 0
+        self._lock = threading.RLock()
+        self._held = False
+        self.refresh()
+        fork.register(self)
+
+    # -- handlers -----------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Work out again what follows from level, handlers and source."""
+        handlers = self.handlers.values()
+        self.tail = self.source.members()
+        self.plans: dict[Level, Plan | None] = {}
+        self.threshold = min((self._level_of(handler) for handler in handlers), default=SILENT)
+
+    def _level_of(self, handler: Handler) -> int:
+        return (handler.level or self.level).no
+
+    def next_number(self) -> int:
+        """A handler id that was never used."""
+        with self._lock:
+            self._numbers += 1
+            return self._numbers
+
+    def add(self, handler: Handler) -> None:
+        """Deliver to `handler` from now on."""
+        with self._lock:
+            self.handlers = {**self.handlers, handler.id: handler}
+            self.refresh()
+
+    def remove(self, number: int, timeout: float = 10.0) -> None:
+        """Stop delivering to a handler, settle and close it; its accounts stay.
+
+        Raises `ValueError` for an id that is not there.
+        """
+        with self._lock:
+            handler = self.handlers.get(number)
+            if handler is None:
+                known = ", ".join(map(str, self.handlers)) or "none"
+                raise ValueError(f"there is no handler {number!r}. Handlers now: {known}.")
+            self.handlers = {key: value for key, value in self.handlers.items() if key != number}
+            self.refresh()
+        handler.close(timeout)
+        with self._lock:
+            self._kept[number] = handler.stats()
+            if len(self._kept) > _MAX_KEPT:
+                oldest = [self._kept.pop(key) for key in list(self._kept)[:2]]
+                self._kept = {0: Stats.total(oldest), **self._kept}
+
+    def set_level(self, level: Level) -> None:
+        """Change the level that handlers without an own one follow."""
+        with self._lock:
+            self.level = level
+            self.refresh()
+
+    def stats(self) -> Stats:
+        """The accounts over all handlers, also removed ones."""
+        with self._lock:
+            parts = {**self._kept, **{key: item.stats() for key, item in self.handlers.items()}}
+        total = Stats.total(parts.values())
+        return total._replace(handlers=parts, patch_failures=self.patch_failures.value)
+
+    # -- lines --------------------------------------------------------------------------------
+
+    def plan(self, level: Level) -> Plan | None:
+        """The plan for a level, made at its first record; None where a record object is needed."""
+        plans = self.plans  # a change replaces the dict: a plan made of old state goes with it
+        taking = [item for item in self.handlers.values() if level.no >= self._level_of(item)]
+        plan = None
+        if level.no < self.caller_no and all(item.takes_lines for item in taking):
+            head = f'","level":{quote(level.name)},"message":'
+            plan = Plan(head, tuple(item.writer(level) for item in taking))
+        plans[level] = plan
+        return plan
+
+    def emit(
+        self,
+        level: Level,
+        message: object,
+        args: tuple[Any, ...],
+        fields: dict[str, Any],
+        bound: Mapping[str, Any],
+        options: Options = PLAIN,
+    ) -> None:
+        """Make a record and deliver it: the way of all records that have no plan."""
+        taking = [item for item in self.handlers.values() if level.no >= self._level_of(item)]
+        if not taking:
+            return
+        try:
+            record = self._record(level, message, args, fields, bound, options)
+        except Exception as error:  # a fault of ours: the record is lost, but not in silence
+            for handler in taking:
+                handler.fail(error)
+            return
+        line: list[str] = []
+
+        def json_line() -> str:
+            if not line:
+                text = record.to_json(self.encoder)
+                if len(text) > self.max_record:
+                    text = shrink(record, self.encoder, self.max_record)
+                line.append(text)
+            return line[0]
+
+        for handler in taking:
+            handler.deliver(record, json_line)
+
+    def make_line(self, message: str, fields: dict[str, Any]) -> bytes:
+        """A whole JSON line in the name of LakeTrace, for what repairs a file."""
+        record = Record(self.source, WARNING, message, self.clock(), fields)
+        return (record.to_json(self.encoder) + "\n").encode()
+
+    def _record(
+        self,
+        level: Level,
+        message: object,
+        args: tuple[Any, ...],
+        fields: dict[str, Any],
+        bound: Mapping[str, Any],
+        options: Options,
+    ) -> Record:
+        now = self.clock()
+        exc_info = options.exception
+        if "exc_info" in fields:
+            fields = dict(fields)
+            exc_info = fields.pop("exc_info")
+        if options.lazy:
+            args = tuple(_called(arg) for arg in args)
+            fields = {key: _called(value) for key, value in fields.items()}
+        extra = merge(bound, fields_now.get(), fields)
+        text = as_text(message)
+        if args:
+            text = _formatted(text, args, extra)
+        record = Record(self.source, level, text, now, extra)
+        record.elapsed = round(time.perf_counter() - _started, 6)
+        record.thread_id = threading.get_ident()
+        record.thread_name = threading.current_thread().name
+        record.process_name = _process_name()
+        if level.no >= self.caller_no:
+            _locate(record, options.depth)
+        exc = _exception(exc_info)
+        if exc is not None:
+            from laketrace.core.tracebacks import describe
+
+            record.exc = exc
+            record.exception = describe(exc)
+        for patch in options.patches:
+            self._patch(record, patch)
+        if self.encoder.redactor is not None:
+            self._redact(record)
+        return record
+
+    def _redact(self, record: Record) -> None:
+        """Take secrets out before a filter, formatter or sink of the user sees the record."""
+        redactor = self.encoder.redactor
+        if redactor is None:
+            return
+        for key in record.extra:
+            if redactor.is_secret(key):
+                record.extra[key] = "[REDACTED]"
+        if redactor.scrubs:
+            record.message = redactor.scrub(record.message)
+
+    def _patch(self, record: Record, patch: Patch) -> None:
+        try:
+            added = patch(record)
+            if isinstance(added, Mapping):
+                record.extra = merge(record.extra, {}, added)
+        except Exception as error:
+            self.patch_failures.tick()
+            name = getattr(patch, "__qualname__", repr(patch))
+            record.extra["patch_error"] = f"{name}: {type(error).__name__}: {error}"
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until what was emitted before the call is on its sink; False when time ran out."""
+        deadline = time.monotonic() + timeout
+        return all(
+            [
+                handler.settle(max(0.0, deadline - time.monotonic()))
+                for handler in self.handlers.values()
+            ]
+        )
+
+    def run_closing(self, timeout: float) -> None:
+        """Call what asked to run at the end (uploads), each with the seconds that are left."""
+        deadline = time.monotonic() + timeout
+        for callback in list(self.closing):
+            try:
+                callback(max(0.0, deadline - time.monotonic()))
+            except Exception as error:
+                say(f"at close: {type(error).__name__}: {error}", key=f"close {callback!r}")
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Drain, run what waits for the end, close all sinks; never raises, bounded in time."""
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+        self.flush(timeout)
+        self.run_closing(30.0)
+        for handler in self.handlers.values():
+            try:
+                handler.close(timeout)
+            except Exception as error:
+                say(f"closing {handler.name}: {error}", key=f"close {handler.name}")
+
+    def hold(self) -> None:
+        """Over a fork: no handler is half added."""
+        self._held = self._lock.acquire(timeout=1)
+
+    def release(self) -> None:
+        """After a fork, in the parent."""
+        if self._held:
+            self._lock.release()
+
+    def renew(self) -> None:
+        """In a forked child: its own pid, its own accounts."""
+        self._lock = threading.RLock()
+        self._kept = {}
+        self.patch_failures = Counter()
+        self.source = self.source._replace(pid=os.getpid())
+        self.closing = []
+        self.refresh()
+
+
+def merge(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields in the order of strength, the last one wins; reserved names become `extra_<name>`.
+
+    >>> merge({"stage": "bronze", "rows": 1}, {"level": "x"}, {"rows": 2})
+    {'stage': 'bronze', 'rows': 2, 'extra_level': 'x'}
+    """
+    merged: dict[str, Any] = {}
+    for part in parts:
+        for key, value in part.items():
+            name = key if type(key) is str else as_text(key)
+            merged[free_name(name, part) if name in RESERVED else name] = value
+    return merged
+
+
+def _called(value: Any) -> Any:
+    """A lazy argument's value; one that raises shows that, and costs nothing else."""
+    if not callable(value):
+        return value
+    try:
+        return value()
+    except Exception as error:
+        return f"<{getattr(value, '__name__', 'callable')} raised {type(error).__name__}>"
+
+
+def _formatted(text: str, args: tuple[Any, ...], extra: dict[str, Any]) -> str:
+    """The message with its %-arguments, as in `logging`; what does not fit stays visible."""
+    try:
+        if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
+            return text % args[0]
+        return text % args
+    except Exception as error:
+        extra["message_args"] = list(args)
+        extra["message_error"] = f"{type(error).__name__}: {as_text(error)}"
+        return text
+
+
+def _exception(exc_info: Any) -> BaseException | None:
+    """The exception that `exc_info` stands for: True, an exception or a tuple of `sys.exc_info`."""
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple) and len(exc_info) == 3:
+        return exc_info[1] if isinstance(exc_info[1], BaseException) else None
+    return sys.exc_info()[1] if exc_info else None
+
+
+def _process_name() -> str:
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is None:
+        return "MainProcess"
+    return str(multiprocessing.current_process().name)
+
+
+def _locate(record: Record, depth: int) -> None:
+    """Find who called: the first frame that is not of this package, then `depth` frames up."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and _is_ours(frame):
+        frame = frame.f_back
+    for _ in range(depth):
+        frame = frame.f_back if frame is not None and frame.f_back is not None else frame
+    if frame is None:
+        return
+    record.file = frame.f_code.co_filename
+    record.line = frame.f_lineno
+    record.function = frame.f_code.co_name
+    record.module = str(frame.f_globals.get("__name__", ""))
+
+
+def _is_ours(frame: FrameType) -> bool:
+    name = frame.f_globals.get("__name__", "")
+    return isinstance(name, str) and (name.startswith("laketrace.") or name == "contextlib")
+
+

@@ -1,0 +1,233 @@
+"""A handler: which records it takes, what they look like, and where they go.
+
+Floor 1. Stands on: core.levels, core.notice, core.queue, core.record, core.stats.
+
+A handler whose form is the default JSON line, without a filter, takes the ready line that the
+logger made; any other gets the record. A filter, formatter or sink that raises costs that one
+delivery, which is counted as failed and said once. One that logs is served by all handlers but
+its own: there the delivery is counted as `dropped["reentrant"]`, so nothing recurses for ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from laketrace.core.levels import ERROR, Level
+from laketrace.core.notice import say
+from laketrace.core.queue import Line, LineSink, RecordQueue
+from laketrace.core.record import Message, Record
+from laketrace.core.stats import Accounts, Stats
+
+Form = Callable[[Record], str]
+Filter = Callable[[Record], bool]
+
+
+class _Inside(threading.local):
+    """The sinks that this thread is delivering to right now."""
+
+    def __init__(self) -> None:
+        self.sinks: set[int] = set()
+
+
+_inside = _Inside()
+
+
+class Handler:
+    """One destination of a logger, as `log.handlers` shows it."""
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        sink: LineSink,
+        *,
+        level: Level | None = None,
+        filter: Filter | None = None,
+        form: Form | None = None,
+        queue: RecordQueue | None = None,
+        close: Callable[[float], None] | None = None,
+        own: bool = False,
+    ) -> None:
+        self.id = number
+        self.name = name
+        self.level = level
+        self.own = own
+        self.sink = sink
+        self.queue = queue
+        self._filter = filter
+        self._form = form
+        self._close = close
+        self._key = id(sink)
+        self._front: Any = queue if queue is not None else sink
+
+    def __repr__(self) -> str:
+        return f"<Handler {self.id}: {self.name}, level {self.level or 'of the logger'}>"
+
+    @property
+    def takes_lines(self) -> bool:
+        """Whether the logger's own JSON line is what this handler wants."""
+        return self._form is None and self._filter is None and not self._wants_record
+
+    @property
+    def _wants_record(self) -> bool:
+        return bool(getattr(self.sink, "wants_record", False))
+
+    def writer(self, level: Level) -> Callable[[Line, int], None]:
+        """What to call with a ready line of this level."""
+        put = self._put(level)
+        return put if self.sink.local else lambda line, ns: self._guarded(put, line, ns)
+
+    def _put(self, level: Level) -> Callable[[Line, int], None]:
+        if self.queue is None:
+            return self.sink.append
+        return self.queue.put_now if level.no >= ERROR.no else self.queue.put
+
+    def _guarded(self, put: Callable[[Line, int], None], line: Line, ns: int) -> None:
+        if self._key in _inside.sinks:
+            self._front.accounts.refuse("reentrant")
+        else:
+            put(line, ns)
+
+    def deliver(self, record: Record, line: Callable[[], str]) -> None:
+        """Filter, format and hand on a record; `line` gives the logger's JSON text for it."""
+        if self._key in _inside.sinks:
+            self._front.accounts.refuse("reentrant")
+            return
+        _inside.sinks.add(self._key)
+        try:
+            if self._filter is not None and not self._filter(record):
+                return
+            text = line() if self._form is None else self._form(record)
+            if not isinstance(text, str):
+                raise TypeError(f"the formatter returned {type(text).__name__}, not str")
+        except Exception as error:
+            self.fail(error)
+            return
+        finally:
+            _inside.sinks.discard(self._key)
+        if not text.endswith("\n"):
+            text += "\n"
+        item: Line = (
+            Message(text, record)
+            if self._wants_record
+            else text.encode("utf-8", "backslashreplace")
+        )
+        self._put(record.level)(item, record.timestamp_ns)
+
+    def fail(self, error: BaseException) -> None:
+        """Count a delivery that did not get as far as the sink."""
+        self._front.accounts.emitted.tick()
+        self._front.accounts.failed.tick()
+        say(
+            f"{self.name}: filter or formatter failed with {type(error).__name__}: {error}. "
+            "The record is counted as failed.",
+            key=f"handler {self._key}",
+        )
+
+    def stats(self) -> Stats:
+        """The accounts of this handler."""
+        stats: Stats = self._front.stats()
+        return stats
+
+    def settle(self, timeout: float) -> bool:
+        """Wait until what was emitted before is on the sink; False when time ran out."""
+        settled: bool = self._front.settle(timeout)
+        return settled
+
+    def close(self, timeout: float) -> None:
+        """Settle (bounded), then close the sink if it is ours; later deliveries are dropped."""
+        if self.queue is not None:
+            self.queue.stop(timeout, "exit")
+        if self._close is not None:
+            self._close(timeout)
+
+
+class TextSink:
+    """A sink of text: a stream, a callable, an object with `write`. Keeps the accounts.
+
+    Calls come one at a time; a thread waits at most `PATIENCE` seconds for another one's call
+    to end, then its delivery is counted as `dropped["busy"]`.
+    """
+
+    PATIENCE = 5.0
+    local = False
+
+    def __init__(
+        self, name: str, write: Callable[[str], object], *, wants_record: bool = False
+    ) -> None:
+        self.accounts = Accounts()
+        self.wants_record = wants_record
+        self._name = name
+        self._write = write
+        self._lock = threading.RLock()
+        self._closed = False
+        from laketrace.core import fork
+
+        fork.register(self)
+
+    fork_rank = 3
+
+    def append(self, line: Line, ns: int) -> None:
+        """Write one line; a fault is counted and said once."""
+        accounts = self.accounts
+        accounts.emitted.tick()
+        if self._closed:
+            accounts.drop("closed")
+            return
+        if not self._lock.acquire(timeout=self.PATIENCE):
+            accounts.drop("busy")
+            return
+        _inside.sinks.add(id(self))
+        try:
+            self._write(line.decode("utf-8") if isinstance(line, bytes) else line)
+        except Exception as error:
+            accounts.failed.tick()
+            say(
+                f"{self._name} failed with {type(error).__name__}: {error}. "
+                "Records are counted as failed.",
+                key=f"sink {id(self)}",
+            )
+        except BaseException:
+            accounts.failed.tick()
+            raise
+        else:
+            accounts.written.tick()
+        finally:
+            _inside.sinks.discard(id(self))
+            self._lock.release()
+
+    def append_many(self, lines: list[Line], ns: int) -> None:
+        """Write lines in order."""
+        for line in lines:
+            self.append(line, ns)
+
+    def settle(self, timeout: float) -> bool:
+        """Wait for a call that is running in another thread."""
+        if not self._lock.acquire(timeout=max(timeout, 0)):
+            return False
+        self._lock.release()
+        return True
+
+    def close(self, timeout: float) -> None:
+        """Take no more; a stream is not ours to close."""
+        self._closed = True
+
+    def stats(self) -> Stats:
+        """The accounts."""
+        return self.accounts.stats()
+
+    def hold(self) -> None:
+        """Over a fork: nobody is in the middle of a call."""
+        self._held = self._lock.acquire(timeout=1)
+
+    def release(self) -> None:
+        """After a fork, in the parent."""
+        if self._held:
+            self._lock.release()
+
+    def renew(self) -> None:
+        """In a forked child: a free lock, empty accounts."""
+        self._lock = threading.RLock()
+        self.accounts.clear()

@@ -1,0 +1,235 @@
+"""Names on disk: the active file of a stem, its segments, and which stream they belong to.
+
+Floor 2. Stands on: nothing.
+
+    <log_dir>/<stem>.log                                 the active file
+    <log_dir>/<stem>.log.<YYYYMMDD_HHMMSS>[.<n>][.gz]     a segment: finished, never written again
+    <log_dir>/.laketrace/<stem>.lock                     locked by the process that writes the stem
+    <log_dir>/.laketrace/<stem>.stream                   journal: one line a process start
+    <log_dir>/.laketrace/<stem>.done                     segments whose upload is confirmed
+
+The stamp is UTC. (stamp, n) only grows within a stem, also when the clock jumps back. A stem is
+the logger's name made safe, with `.<pid>` for a second process or a forked child.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from hashlib import sha256
+from time import gmtime, strftime
+from typing import Any, NamedTuple
+
+ARCHIVES = (".gz", ".bz2", ".xz", ".zip", ".zst")
+SIDECARS = ".laketrace"
+_SEGMENT = re.compile(
+    r"(?P<stem>.+)\.log\.(?P<stamp>\d{8}_\d{6})(?:\.(?P<number>\d+))?(?P<suffix>\.[a-z0-9]+)?",
+    re.DOTALL,
+)
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+=@, ()")
+_MAX_STEM = 150  # bytes; a file system takes 255, and a stamp, a number and a suffix follow
+
+Key = tuple[str, int]
+
+
+class Segment(NamedTuple):
+    """A finished log file.
+
+    >>> segment = parse_segment("/tmp/logs/orders.log.20261121_103200.2.gz")
+    >>> segment.stem, segment.key, segment.suffix, segment.base
+    ('orders', ('20261121_103200', 2), '.gz', 'orders.log.20261121_103200.2')
+    """
+
+    path: str
+    stem: str
+    stamp: str
+    number: int
+    suffix: str
+
+    @property
+    def key(self) -> Key:
+        """Its place in the order of its stem."""
+        return self.stamp, self.number
+
+    @property
+    def base(self) -> str:
+        """Its file name without the archive's suffix: its name for ever."""
+        return segment_name(self.stem, self.key)
+
+    @property
+    def time_ns(self) -> int:
+        """When it was finished, in Unix nanoseconds, to the second."""
+        from calendar import timegm
+        from time import strptime
+
+        return timegm(strptime(self.stamp, "%Y%m%d_%H%M%S")) * 1_000_000_000
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk now; 0 when it is gone."""
+        try:
+            return os.stat(self.path).st_size
+        except OSError:
+            return 0
+
+
+def parse_segment(path: str) -> Segment | None:
+    """The segment whose path this is, or None when the name is not one of ours."""
+    match = _SEGMENT.fullmatch(os.path.basename(path))
+    if match is None or (match["suffix"] or "") not in ("", *ARCHIVES):
+        return None
+    return Segment(
+        path, match["stem"], match["stamp"], int(match["number"] or 0), match["suffix"] or ""
+    )
+
+
+def segment_name(stem: str, key: Key) -> str:
+    """The file name of a segment, without an archive's suffix."""
+    stamp, number = key
+    return f"{stem}.log.{stamp}.{number}" if number else f"{stem}.log.{stamp}"
+
+
+def find_segments(log_dir: str, stem: str | None = None) -> list[Segment]:
+    """The segments in `log_dir` in time order, of one stem or of all; [] for no directory."""
+    try:
+        names = os.listdir(log_dir)
+    except OSError:
+        return []
+    found = (parse_segment(os.path.join(log_dir, name)) for name in names if ".log." in name)
+    segments = [item for item in found if item is not None and stem in (None, item.stem)]
+    return sorted(segments, key=lambda item: (item.key, item.stem, item.suffix))
+
+
+def active_files(log_dir: str) -> list[str]:
+    """The paths of the active files in `log_dir`, by name."""
+    try:
+        names = os.listdir(log_dir)
+    except OSError:
+        return []
+    return [os.path.join(log_dir, name) for name in sorted(names) if name.endswith(".log")]
+
+
+def own_stems(log_dir: str, stem: str) -> list[str]:
+    """`stem` and the stems of its second processes and forked children that have left files."""
+    pattern = re.compile(re.escape(stem) + r"(\.\d+){0,2}")
+    paths = [os.path.basename(path)[: -len(".log")] for path in active_files(log_dir)]
+    stems = {*paths, *(segment.stem for segment in find_segments(log_dir))}
+    return sorted(name for name in stems if pattern.fullmatch(name))
+
+
+def safe_stem(name: str) -> str:
+    """A file stem for a logger's name: no separator, no surprise, no two names with one stem.
+
+    >>> safe_stem("a/b"), safe_stem("a_b"), safe_stem("../x"), len(safe_stem("n" * 300))
+    ('a%2Fb', 'a_b', '%2E.%2Fx', 150)
+    """
+    stem = "".join(char if char in _SAFE or _is_letter(char) else _percent(char) for char in name)
+    if stem.startswith((".", " ")):
+        stem = _percent(stem[0]) + stem[1:]
+    encoded = stem.encode("utf-8")
+    if len(encoded) > _MAX_STEM:
+        digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        head = encoded[: _MAX_STEM - len(digest) - 1].decode("utf-8", "ignore")
+        stem = f"{head}~{digest}"
+    return stem
+
+
+def _is_letter(char: str) -> bool:
+    return ord(char) > 127 and char.isalnum()
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+
+
+def next_key(now_ns: int, last: Key) -> Key:
+    """The key of the next segment: now, or right behind `last` where the clock is not later.
+
+    >>> next_key(0, ("", 0)), next_key(0, ("19700101_000000", 1)), next_key(0, ("20000101_000000", 0))
+    (('19700101_000000', 0), ('19700101_000000', 2), ('20000101_000000', 1))
+    """
+    stamp = strftime("%Y%m%d_%H%M%S", gmtime(now_ns // 1_000_000_000))
+    if stamp > last[0]:
+        return stamp, 0
+    return last[0], last[1] + 1
+
+
+def sidecar(log_dir: str, stem: str, kind: str) -> str:
+    """The path of what is kept beside a stem: `lock`, `stream` or `done`."""
+    return os.path.join(log_dir, SIDECARS, f"{stem}.{kind}")
+
+
+class JournalLine(NamedTuple):
+    """From which key on the segments of a stem belong to a stream."""
+
+    stream: str
+    after: Key
+    at: int
+    pid: int
+    logger_name: str
+
+
+def parse_key(text: str) -> Key:
+    """A key from its text, `20261121_103200.2`.
+
+    >>> parse_key("20261121_103200.2"), parse_key("")
+    (('20261121_103200', 2), ('', 0))
+    """
+    stamp, _, number = text.partition(".")
+    return stamp, int(number) if number.isdigit() else 0
+
+
+def key_text(key: Key) -> str:
+    """The text of a key; the inverse of `parse_key`."""
+    return f"{key[0]}.{key[1]}" if key[1] else key[0]
+
+
+def read_journal(log_dir: str, stem: str) -> list[JournalLine]:
+    """The journal of a stem, oldest line first; a line that cannot be read is passed over."""
+    try:
+        with open(sidecar(log_dir, stem, "stream"), encoding="utf-8", errors="replace") as file:
+            texts = file.read().splitlines()
+    except OSError:
+        return []
+    lines = []
+    for text in texts:
+        try:
+            line: dict[str, Any] = json.loads(text)
+            key = parse_key(str(line["after"]))
+            name = str(line.get("logger_name", ""))
+            lines.append(JournalLine(str(line["stream"]), key, line["at"], line["pid"], name))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return lines
+
+
+def write_journal(log_dir: str, stem: str, lines: list[JournalLine]) -> None:
+    """Replace the journal of a stem, whole or not at all; only for who holds the stem's lock."""
+    path = sidecar(log_dir, stem, "stream")
+    text = "".join(
+        json.dumps({**line._asdict(), "after": key_text(line.after)}) + "\n" for line in lines
+    )
+    temporary = f"{path}.tmp"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def stream_of(segment: Segment) -> str | None:
+    """The id of the stream that wrote `segment`; None where nothing tells."""
+    log_dir = os.path.dirname(segment.path)
+    for line in reversed(read_journal(log_dir, segment.stem)):
+        if line.after < segment.key:
+            return line.stream
+    return None
+
+
+def read_done(log_dir: str, stem: str) -> frozenset[str]:
+    """The base names of a stem's segments whose upload is confirmed."""
+    try:
+        with open(sidecar(log_dir, stem, "done"), encoding="utf-8", errors="replace") as file:
+            return frozenset(line.strip() for line in file)
+    except OSError:
+        return frozenset()
