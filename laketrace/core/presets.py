@@ -3,9 +3,10 @@
 Floor 1. Stands on: core.encode, core.levels, core.record, core.timestamp.
 
 A preset is a function from a record to the object that is written instead of LakeTrace's own.
-It renames and rearranges; nothing that the record carries is left out, and a field of the user
-that bears a name of the schema is kept as `extra_<name>`. `trace_id` and `span_id` (hex, as
-OpenTelemetry writes them) become the schema's own. The names are those of
+It renames and rearranges: no field is left out, and one of the user's that bears a name of the
+schema is kept as `extra_<name>`. Of an exception, type, value and traceback have a place in these
+schemas (causes and notes stand in the traceback), Spark's error class and state become fields.
+`trace_id` and `span_id` (hex, as OpenTelemetry writes them) become the schema's own. The names:
 ecs: Elastic's ecs-logging `spec.json`, with ECS 1.6 field names in their dotted form;
 otel: the OpenTelemetry Logs Data Model, attributes by the semantic conventions; nanoseconds are
 a string, as in OTLP/JSON, because JSON readers lose the digits of such a number;
@@ -59,7 +60,7 @@ def _ecs(encoder: Encoder) -> Schema:
     service = os.environ.get("ELASTIC_APM_SERVICE_NAME") or os.environ.get("OTEL_SERVICE_NAME")
 
     def schema(record: Record) -> dict[str, Any]:
-        trace_id, span_id, fields = _ids(record.extra)
+        trace_id, span_id, fields = _ids(_fields(record))
         written: dict[str, Any] = {
             "@timestamp": iso(record.timestamp_ns),
             "log.level": record.level.name,
@@ -97,7 +98,7 @@ def _otel(encoder: Encoder) -> Schema:
     service = os.environ.get("OTEL_SERVICE_NAME")
 
     def schema(record: Record) -> dict[str, Any]:
-        trace_id, span_id, fields = _ids(record.extra)
+        trace_id, span_id, fields = _ids(_fields(record))
         attributes: dict[str, Any] = {}
         _put(attributes, "thread.name", record.thread_name)
         _put(attributes, "thread.id", record.thread_id or None)
@@ -155,7 +156,7 @@ def _gcp(encoder: Encoder) -> Schema:
     special = "logging.googleapis.com/"
 
     def schema(record: Record) -> dict[str, Any]:
-        trace_id, span_id, fields = _ids(record.extra)
+        trace_id, span_id, fields = _ids(_fields(record))
         written: dict[str, Any] = {
             "severity": _named(record.level, _GCP_SEVERITY),
             "message": record.message,
@@ -197,7 +198,7 @@ def _datadog(encoder: Encoder) -> Schema:
     )
 
     def schema(record: Record) -> dict[str, Any]:
-        trace_id, span_id, fields = _ids(record.extra)
+        trace_id, span_id, fields = _ids(_fields(record))
         written: dict[str, Any] = {
             "timestamp": iso(record.timestamp_ns),
             "status": _named(record.level, _DATADOG_STATUS),
@@ -241,7 +242,7 @@ def _spark(encoder: Encoder) -> Schema:
         }
         if record.file is not None:
             context.update(file=record.file, line=str(record.line), function=record.function)
-        _add(context, {key: text(value) for key, value in record.extra.items()})
+        _add(context, {key: text(value) for key, value in _fields(record).items()})
         written: dict[str, Any] = {
             "ts": iso(record.timestamp_ns),
             "level": record.level.name,
@@ -296,6 +297,15 @@ def _run(record: Record) -> dict[str, Any]:
         "runtime_type": record.runtime_type,
         "run_id": record.run_id,
     }
+
+
+def _fields(record: Record) -> Mapping[str, Any]:
+    """The record's fields, with what Spark says of its error and the schemas have no place for."""
+    found = record.exception or {}
+    facts: dict[str, Any] = {
+        name: found[name] for name in ("error_class", "sqlstate") if name in found
+    }
+    return {**facts, **record.extra} if facts else record.extra
 
 
 def _ids(extra: Mapping[str, Any]) -> tuple[str | None, str | None, Mapping[str, Any]]:

@@ -328,6 +328,18 @@ def test_a_field_can_forge_nothing_and_is_never_lost(schema, extra):
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
+def test_error_class_and_state_of_spark_are_fields(schema):
+    """What Spark says of an error can be queried under every schema."""
+    record = full_record(rows=3)
+    assert record.exception is not None
+    record.exception.update(error_class="DIVIDE_BY_ZERO", sqlstate="22012")
+
+    text = Encoder().value(preset(schema)(record))
+
+    assert '"error_class":"DIVIDE_BY_ZERO","sqlstate":"22012","rows":' in text
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
 def test_ids_that_are_not_ids_stay_fields(schema):
     """A `trace_id` that is no W3C id is an ordinary field."""
     text = Encoder().value(preset(schema)(full_record(trace_id="not-hex", span_id="0" * 16)))
