@@ -1,0 +1,11 @@
+"""Where the tests find their rules and shared fixtures; each module is read at its first lines.
+
+Nothing heavy is imported here: Spark, servers and mounts start when a test asks for them.
+"""
+
+from __future__ import annotations
+
+pytest_plugins = [
+    "tests.support.rules",  # markers, --no-skips
+    "tests.support.interpreters",  # other_pythons
+]
