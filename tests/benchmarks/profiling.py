@@ -20,7 +20,7 @@ from typing import Any
 from .contenders import start
 from .worker import ROOT, in_fresh_process
 
-_RECORDS = 200_000
+_RECORDS = 1_000_000
 _INTERVAL = 0.0005  # seconds of CPU between two samples
 _ROWS = 40
 
@@ -55,7 +55,7 @@ def by_function(folder: str, name: str, settings: dict[str, Any]) -> str:
     line.write(2000)
     profile = cProfile.Profile()
     profile.enable()
-    line.write(_RECORDS // 4)
+    line.write(_RECORDS // 20)
     profile.disable()
     line.close()
     out = io.StringIO()
