@@ -85,7 +85,7 @@ def test_a_given_stream_is_kept(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
 
     sink.write("one\n")
-    sink.close()
+    sink.close(1.0)
 
     assert mine.getvalue() == "one\n"
 
@@ -102,16 +102,26 @@ def test_an_absent_or_closed_stream_raises_to_the_handler(monkeypatch, gone):
 
     with pytest.raises(StreamGoneError):
         sink.write("one\n")
-    sink.close()
 
 
 def test_a_broken_stream_raises_to_the_handler():
-    """What the stream raises reaches the handler; closing the sink raises nothing."""
+    """What the stream raises reaches the handler."""
     sink = StreamSink(BrokenStream())
 
     with pytest.raises(BrokenPipeError):
         sink.write("one\n")
-    sink.close()
+
+
+def test_a_broken_stream_is_survived_and_counted():
+    """As a sink it raises nothing, and its account says what failed."""
+    sink = StreamSink(BrokenStream())
+
+    sink.append(b"one\n", 0)
+    sink.close(1.0)
+    sink.append(b"two\n", 0)
+
+    stats = sink.stats()
+    assert (stats.emitted, stats.failed, stats.dropped) == (2, 1, {"closed": 1})
 
 
 def test_what_an_encoding_lacks_is_escaped_on_a_replaced_stream():
