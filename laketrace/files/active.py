@@ -11,8 +11,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 from laketrace.core.stats import Counter
+
+_fcntl: Any
+try:
+    import fcntl as _fcntl
+except ImportError:  # Windows
+    _fcntl = None
 
 _TAIL = 1 << 20  # bytes at the end of a file in which a line just written is looked for
 
@@ -118,6 +125,9 @@ class ActiveFile:
 def open_active(path: str, mode: int) -> ActiveFile:
     """Open `path` for appending, creating it with `mode`; no symbolic link is followed.
 
+    The open file bears a shared lock, which dies with its last descriptor: who reads segments can
+    tell by it whether one that was just rotated has still a writer.
+
     Raises `OSError`.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
@@ -126,6 +136,11 @@ def open_active(path: str, mode: int) -> ActiveFile:
         if os.fstat(descriptor).st_mode & 0o777 & ~mode and hasattr(os, "fchmod"):
             os.fchmod(descriptor, mode)
     except OSError:  # a file of another owner that we may write: then it stays as it is
+        pass
+    try:
+        if _fcntl is not None:
+            _fcntl.flock(descriptor, _fcntl.LOCK_SH | _fcntl.LOCK_NB)
+    except OSError:  # a file system without locks
         pass
     return ActiveFile(path, descriptor)
 
