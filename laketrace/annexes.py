@@ -1,6 +1,9 @@
 """What the annexes add to a logger: one table of names that load on first use.
 
 Floor 1. Stands on: nothing.
+
+Descriptors rather than a `__getattr__`: a class that has one loses CPython's fast way to look up
+its methods, and `log.info` would pay for it each time.
 """
 
 from __future__ import annotations
@@ -9,19 +12,32 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-_ADDED = {
+ADDED = {
     "upload": "laketrace.lakehouse:upload_logger",
     "upload_log_to_lakehouse": "laketrace.lakehouse:upload_log_to_lakehouse",
 }
+"""Name on the logger: the function behind it, which takes the logger first."""
 
 
-def find_annex(log: Any, name: str) -> Any:
-    """The function behind `log.<name>`, with the logger as its first argument.
+class Annex:
+    """An attribute whose function is imported when somebody asks for it."""
 
-    Raises `AttributeError` for a name that no annex adds.
-    """
-    place = _ADDED.get(name)
-    if place is None:
-        raise AttributeError(f"{type(log).__name__!r} object has no attribute {name!r}")
-    module, _, function = place.partition(":")
-    return partial(getattr(import_module(module), function), log)
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __get__(self, log: Any, owner: Any = None) -> Any:
+        module, _, name = self._place.partition(":")
+        function = getattr(import_module(module), name)
+        return function if log is None else partial(function, log)
+
+
+def annexed(cls: type) -> type:
+    """Give a class the names of the table."""
+    for name, place in ADDED.items():
+        setattr(cls, name, Annex(place))
+    return cls
+
+
+def new_logger(name: str, config: Any, run_id: str | None) -> Any:
+    """What `Logger(...)` makes; `setup` stands above the core and is loaded by then."""
+    return import_module("laketrace.setup").create_logger(name, config, run_id)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from laketrace.core import fork
 from laketrace.core.context import fields_now
 from laketrace.core.encode import Encoder, as_text, quote
-from laketrace.core.handler import Handler
+from laketrace.core.handler import Form, Handler
 from laketrace.core.levels import INFO, WARNING, Level
 from laketrace.core.limit import shrink
 from laketrace.core.notice import say
@@ -84,6 +84,7 @@ class Engine:
         self.closed = False
         self.patch_failures = Counter()
         self._kept: dict[int, Stats] = {}
+        self._leaving: list[Handler] = []
         self._numbers = 0
         self._lock = threading.RLock()
         self._held = False
@@ -98,6 +99,7 @@ class Engine:
         self.tail = self.source.members()
         self.plans: dict[Level, Plan | None] = {}
         self.threshold = min((self._level_of(handler) for handler in handlers), default=SILENT)
+        self.locate_no = 0 if any(handler.details for handler in handlers) else self.caller_no
 
     def _level_of(self, handler: Handler) -> int:
         return (handler.level or self.level).no
@@ -114,6 +116,17 @@ class Engine:
             self.handlers = {**self.handlers, handler.id: handler}
             self.refresh()
 
+    def replace(self, old: Iterable[Handler], new: Iterable[Handler]) -> None:
+        """Deliver to `new` instead of `old`, in one step; then settle and close the old ones."""
+        gone = {handler.id for handler in old}
+        with self._lock:
+            kept = {key: item for key, item in self.handlers.items() if key not in gone}
+            going = [self.handlers[key] for key in gone]
+            self.handlers = {**{handler.id: handler for handler in new}, **kept}
+            self.refresh()
+        for handler in going:
+            self._retire(handler, 10.0)
+
     def remove(self, number: int, timeout: float = 10.0) -> None:
         """Stop delivering to a handler, settle and close it; its accounts stay.
 
@@ -126,9 +139,16 @@ class Engine:
                 raise ValueError(f"there is no handler {number!r}. Handlers now: {known}.")
             self.handlers = {key: value for key, value in self.handlers.items() if key != number}
             self.refresh()
+        self._retire(handler, timeout)
+
+    def _retire(self, handler: Handler, timeout: float) -> None:
+        """Close a handler; its accounts stay."""
+        with self._lock:
+            self._leaving.append(handler)
         handler.close(timeout)
         with self._lock:
-            self._kept[number] = handler.stats()
+            self._leaving.remove(handler)
+            self._kept[handler.id] = handler.stats()
             if len(self._kept) > _MAX_KEPT:
                 oldest = [self._kept.pop(key) for key in list(self._kept)[:2]]
                 self._kept = {0: Stats.total(oldest), **self._kept}
@@ -142,7 +162,8 @@ class Engine:
     def stats(self) -> Stats:
         """The accounts over all handlers, also removed ones."""
         with self._lock:
-            parts = {**self._kept, **{key: item.stats() for key, item in self.handlers.items()}}
+            items = [*self._leaving, *self.handlers.values()]
+            parts = {**self._kept, **{item.id: item.stats() for item in items}}
         total = Stats.total(parts.values())
         return total._replace(handlers=parts, patch_failures=self.patch_failures.value)
 
@@ -153,7 +174,7 @@ class Engine:
         plans = self.plans  # a change replaces the dict: a plan made of old state goes with it
         taking = [item for item in self.handlers.values() if level.no >= self._level_of(item)]
         plan = None
-        if level.no < self.caller_no and all(item.takes_lines for item in taking):
+        if level.no < self.locate_no and all(item.takes_lines for item in taking):
             head = f'","level":{quote(level.name)},"message":'
             plan = Plan(head, tuple(item.writer(level) for item in taking))
         plans[level] = plan
@@ -191,10 +212,11 @@ class Engine:
         for handler in taking:
             handler.deliver(record, json_line)
 
-    def make_line(self, message: str, fields: dict[str, Any]) -> bytes:
-        """A whole JSON line in the name of LakeTrace, for what repairs a file."""
+    def make_line(self, message: str, fields: dict[str, Any], form: Form | None = None) -> bytes:
+        """A whole line in the name of LakeTrace, for what repairs a file."""
         record = Record(self.source, WARNING, message, self.clock(), fields)
-        return (record.to_json(self.encoder) + "\n").encode()
+        text = record.to_json(self.encoder) if form is None else form(record)
+        return f"{text.rstrip()}\n".encode("utf-8", "backslashreplace")
 
     def _record(
         self,
@@ -222,7 +244,7 @@ class Engine:
         record.thread_id = threading.get_ident()
         record.thread_name = threading.current_thread().name
         record.process_name = _process_name()
-        if level.no >= self.caller_no:
+        if level.no >= self.locate_no:
             _locate(record, options.depth)
         exc = _exception(exc_info)
         if exc is not None:
@@ -232,8 +254,7 @@ class Engine:
             record.exception = describe(exc)
         for patch in options.patches:
             self._patch(record, patch)
-        if self.encoder.redactor is not None:
-            self._redact(record)
+        self._redact(record)
         return record
 
     def _redact(self, record: Record) -> None:
@@ -278,19 +299,26 @@ class Engine:
             except Exception as error:
                 say(f"at close: {type(error).__name__}: {error}", key=f"close {callback!r}")
 
-    def close(self, timeout: float = 10.0) -> None:
+    def close(self, timeout: float, at_close: float) -> None:
         """Drain, run what waits for the end, close all sinks; never raises, bounded in time."""
         with self._lock:
             if self.closed:
                 return
             self.closed = True
         self.flush(timeout)
-        self.run_closing(30.0)
+        self.run_closing(at_close)
         for handler in self.handlers.values():
             try:
                 handler.close(timeout)
             except Exception as error:
                 say(f"closing {handler.name}: {error}", key=f"close {handler.name}")
+
+    def drain_at_exit(self, timeout: float) -> None:
+        """Write what is queued while the interpreter still can, and count what could not be."""
+        deadline = time.monotonic() + timeout
+        for handler in self.handlers.values():
+            if handler.queue is not None:
+                handler.queue.stop(max(0.0, deadline - time.monotonic()), "exit")
 
     def hold(self) -> None:
         """Over a fork: no handler is half added."""
@@ -305,6 +333,7 @@ class Engine:
         """In a forked child: its own pid, its own accounts."""
         self._lock = threading.RLock()
         self._kept = {}
+        self._leaving = []
         self.patch_failures = Counter()
         self.source = self.source._replace(pid=os.getpid())
         self.closing = []

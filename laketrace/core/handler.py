@@ -47,18 +47,18 @@ class Handler:
         filter: Filter | None = None,
         form: Form | None = None,
         queue: RecordQueue | None = None,
-        close: Callable[[float], None] | None = None,
         own: bool = False,
+        details: bool = False,
     ) -> None:
         self.id = number
         self.name = name
         self.level = level
         self.own = own
+        self.details = details
         self.sink = sink
         self.queue = queue
         self._filter = filter
         self._form = form
-        self._close = close
         self._key = id(sink)
         self._front: Any = queue if queue is not None else sink
 
@@ -140,8 +140,7 @@ class Handler:
         """Settle (bounded), then close the sink if it is ours; later deliveries are dropped."""
         if self.queue is not None:
             self.queue.stop(timeout, "exit")
-        if self._close is not None:
-            self._close(timeout)
+        self.sink.close(timeout)
 
 
 class TextSink:

@@ -1,6 +1,6 @@
 """What a user holds: a logger, with its fields.
 
-Floor 1. Stands on: annexes, core.catching, core.context, core.engine, core.handler, core.levels, core.record, core.stats.
+Floor 1. Stands on: annexes, core.catching, core.context, core.encode, core.engine, core.handler, core.levels, core.record, core.stats.
 
 A `Logger` is small: a reference to the engine of its name and the fields bound to it, encoded
 once. `bind`, `opt` and `patch` return another one over the same engine. Loggers pickle by name.
@@ -13,9 +13,10 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any
 
-from laketrace.annexes import find_annex
+from laketrace.annexes import annexed, new_logger
 from laketrace.core.catching import Catcher
 from laketrace.core.context import contextualize, fields_now
+from laketrace.core.encode import Encoder
 from laketrace.core.engine import PLAIN, Engine, Options, Patch, merge
 from laketrace.core.handler import Handler
 from laketrace.core.levels import (
@@ -46,16 +47,34 @@ class Logger:
 
     __slots__ = ("_bound", "_encoder", "_engine", "_options", "_setup", "_taken", "_text")
 
-    def __init__(
-        self, engine: Engine, bound: Mapping[str, Any], options: Options, setup: Any
-    ) -> None:
-        self._engine = engine
-        self._bound = bound
-        self._options = options
-        self._setup = setup
+    _engine: Engine
+    _bound: Mapping[str, Any]
+    _options: Options
+    _setup: Any
+    _taken: frozenset[str]
+    _encoder: Encoder
+    _text: str
+
+    def __new__(
+        cls, name: str, config: Mapping[str, Any] | None = None, run_id: str | None = None
+    ) -> Logger:
+        """`Logger(name, config)` of 1.x: what `get_logger` gives."""
+        return new_logger(name, config, run_id)
+
+    @classmethod
+    def over(
+        cls, engine: Engine, bound: Mapping[str, Any], options: Options, setup: Any
+    ) -> Logger:
+        """A logger over an engine that is there."""
+        log = object.__new__(cls)
+        log._engine = engine
+        log._bound = bound
+        log._options = options
+        log._setup = setup
         # Fields of a call that are none of these need no merging: one look decides.
-        self._taken = _SPECIAL.union(bound)
-        self._encode_bound()
+        log._taken = _SPECIAL.union(bound)
+        log._encode_bound()
+        return log
 
     def _encode_bound(self) -> None:
         self._encoder = self._engine.encoder
@@ -177,12 +196,12 @@ class Logger:
 
     def bind(self, **fields: Any) -> Logger:
         """A logger that puts `fields` on every record, besides those bound already."""
-        return Logger(self._engine, merge(self._bound, fields), self._options, self._setup)
+        return Logger.over(self._engine, merge(self._bound, fields), self._options, self._setup)
 
     def unbind(self, *names: str) -> Logger:
         """A logger without some of the bound fields."""
         left = {key: value for key, value in self._bound.items() if key not in names}
-        return Logger(self._engine, left, self._options, self._setup)
+        return Logger.over(self._engine, left, self._options, self._setup)
 
     def opt(self, *, depth: int = 0, exception: Any = None, lazy: bool = False) -> Logger:
         """A logger with options for its next calls.
@@ -196,7 +215,7 @@ class Logger:
             exception=exception if exception is not None else self._options.exception,
             lazy=lazy or self._options.lazy,
         )
-        return Logger(self._engine, self._bound, options, self._setup)
+        return Logger.over(self._engine, self._bound, options, self._setup)
 
     def patch(self, enricher: Patch) -> Logger:
         """A logger whose records pass through `enricher(record)`.
@@ -205,7 +224,7 @@ class Logger:
         the record is written with a field `patch_error`, and `stats().patch_failures` counts it.
         """
         options = self._options._replace(patches=(*self._options.patches, enricher))
-        return Logger(self._engine, self._bound, options, self._setup)
+        return Logger.over(self._engine, self._bound, options, self._setup)
 
     def contextualize(self, **fields: Any) -> AbstractContextManager[None]:
         """Put fields on every record of every logger inside a `with` block (see `core.context`)."""
@@ -247,7 +266,7 @@ class Logger:
 
         Raises `ConfigError` for wrong settings, before anything is opened.
         """
-        number: int = self._setup.add(self._engine, sink, settings)
+        number: int = self._setup.add(sink, settings)
         return number
 
     def remove(self, number: int | None = None) -> None:
@@ -283,11 +302,11 @@ class Logger:
 
     def tail(self, n: int = 50) -> None:
         """Print the last `n` lines of the log file, also over a rotation."""
-        self._setup.tail(self._engine, n)
+        self._setup.tail(n)
 
     def finish_segment(self) -> Any:
         """Make a segment of the active file now; it, or None when there was nothing in it."""
-        return self._setup.finish_segment(self._engine)
+        return self._setup.finish_segment()
 
     def at_close(self, callback: Callable[[float], None]) -> None:
         """Call `callback(seconds_left)` in `close()` and at exit, after all is on disk."""
@@ -295,7 +314,7 @@ class Logger:
 
     def close(self) -> None:
         """Write what waits and close the sinks; a later call of a method is counted as dropped."""
-        self._setup.close(self._engine)
+        self._setup.close()
 
     def __enter__(self) -> Logger:
         return self
@@ -328,7 +347,7 @@ class Logger:
     @property
     def log_file_path(self) -> Any:
         """The path of the active file, or None when there is no file."""
-        return self._setup.log_file_path(self._engine)
+        return self._setup.log_file_path
 
     @property
     def bound(self) -> Mapping[str, Any]:
@@ -340,7 +359,7 @@ class Logger:
         return f"<Logger {self.name}{bound}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        reduced: tuple[Any, ...] = self._setup.reduce(self._engine, self._bound)
+        reduced: tuple[Any, ...] = self._setup.reduce(self._bound)
         return reduced
 
     def __copy__(self) -> Logger:
@@ -349,7 +368,5 @@ class Logger:
     def __deepcopy__(self, memo: Any) -> Logger:
         return self
 
-    def __getattr__(self, name: str) -> Any:
-        """What an annex adds (`upload`, `run`, `health`, ...), loaded at its first use."""
-        return find_annex(self, name)
 
+annexed(Logger)

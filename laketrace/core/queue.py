@@ -48,6 +48,14 @@ class LineSink(Protocol):
         """The accounts."""
         ...
 
+    def settle(self, timeout: float, /) -> bool:
+        """Wait until no write is under way; False when time (seconds) ran out."""
+        ...
+
+    def close(self, timeout: float, /) -> None:
+        """Take no more lines: count them as `dropped["closed"]`."""
+        ...
+
 
 class RecordQueue:
     """A bounded queue in front of one sink."""

@@ -50,6 +50,15 @@ class Ownership:
 
     abandon = release
 
+    def remove(self) -> None:
+        """Remove the sidecars of the stem and give the lock back."""
+        for kind in ("stream", "done", "lock"):
+            try:
+                os.unlink(sidecar(self.log_dir, self.stem, kind))
+            except OSError:
+                pass
+        self.release()
+
     def holds(self) -> bool:
         """Whether the lock is still where others would look for it."""
         return _is_at(sidecar(self.log_dir, self.stem, "lock"), self._descriptor)
@@ -70,7 +79,7 @@ class Ownership:
         ends = [line.after for line in lines[1:]] + [last]
         kept = [
             line
-            for line, end in zip(lines, ends, strict=True)
+            for line, end in zip(lines, ends)
             if any(line.after < key <= end for key in keys)
         ]
         line = JournalLine(uuid4().hex, last, now_ns, os.getpid(), logger_name)

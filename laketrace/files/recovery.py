@@ -24,7 +24,6 @@ from laketrace.files.segment import (
     next_key,
     own_stems,
     segment_name,
-    sidecar,
 )
 
 _CHUNK = 1 << 16
@@ -156,18 +155,15 @@ def take_over(log_dir: str, stem: str, now_ns: int, make_line: LineMaker) -> lis
                 text = "the file of a dead process was finished"
                 findings.append(Finding("dead_process", text, fields))
             elif not find_segments(log_dir, other):
-                _forget(owner)
+                _unlink(owner.path)  # it is empty, and nothing else is left of its process
+                owner.remove()
         finally:
             owner.release()
     return findings
 
 
-def _forget(owner: Ownership) -> None:
-    """Remove an empty file and the sidecars of a stem that has nothing left."""
-    for path in (
-        owner.path, *(sidecar(owner.log_dir, owner.stem, kind) for kind in ("stream", "done", "lock"))
-    ):  # fmt: skip
-        try:
-            os.unlink(path)
-        except OSError:
-            pass
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

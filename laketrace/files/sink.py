@@ -40,6 +40,7 @@ from laketrace.files.lock import Ownership, claim
 from laketrace.files.recovery import Finding, LineMaker, finish, last_key, repair, take_over
 from laketrace.files.segment import (
     ARCHIVES,
+    Key,
     Segment,
     find_segments,
     next_key,
@@ -82,10 +83,11 @@ class FileSink:
         clock: Callable[[], int] = time.time_ns,
         make_line: LineMaker,
         on_finding: Callable[[Finding], None] | None = None,
+        predecessor: FileSink | None = None,
     ) -> None:
         self.log_dir = log_dir
         self.accounts = Accounts()
-        self._stem = stem
+        self.stem = stem
         self._name = logger_name
         self._rotation = rotation
         self._retention = retention
@@ -101,11 +103,13 @@ class FileSink:
         self._waiting: deque[bytes] = deque()
         self._retired: list[ActiveFile] = []
         self._owner: Ownership | None = None
-        self._last = ("", 0)
+        self._last: Key = ("", 0)
         self._asks = rotation.callables if rotation is not None else ()
         self._closed = False
         self._file = no_file()
         with self._lock:
+            if predecessor is not None:  # other settings for a file that goes on
+                self._owner, self._last = predecessor.give_up()
             self._open(clock())
         fork.register(self)
         self._tidy()
@@ -225,7 +229,7 @@ class FileSink:
 
     def _fail(self, error: Exception) -> None:
         self.accounts.failed.tick()
-        path = self._file.path or os.path.join(self.log_dir, f"{self._stem}.log")
+        path = self._file.path or os.path.join(self.log_dir, f"{self.stem}.log")
         say(f"cannot write {path}: {error}. Records are counted as failed.", key=f"write {path}")
 
     def _interrupted(self, file: ActiveFile, line: bytes) -> None:
@@ -324,7 +328,7 @@ class FileSink:
 
     def _claim(self) -> Ownership:
         pid = os.getpid()
-        for stem in (self._stem, *(f"{self._stem}.{pid}{tail}" for tail in _tails())):
+        for stem in (self.stem, *(f"{self.stem}.{pid}{tail}" for tail in _tails())):
             owner = claim(self.log_dir, stem)
             if owner is not None:
                 return owner
@@ -337,8 +341,8 @@ class FileSink:
         if self._shipped:  # an earlier run's file must not get records of this one
             self._last = finish(owner, ns, self._last)
         owner.begin_stream(self._last, ns, self._name)
-        if owner.stem == self._stem:
-            findings += take_over(self.log_dir, self._stem, ns, self._make_line)
+        if owner.stem == self.stem:
+            findings += take_over(self.log_dir, self.stem, ns, self._make_line)
         for finding in findings:
             self._tell(finding)
 
@@ -426,9 +430,13 @@ class FileSink:
         """In the background: wait for the last writer, compress, retain."""
         old.wait_until_empty(_DRAIN_SECONDS)
         self._settle_retired()
-        if self._compression is not None:
-            self._compression.compress(segment.path)
+        self._compress(segment)
         self._retain()
+
+    def _compress(self, segment: Segment) -> None:
+        # Retention may have been faster: with small files and a small count it often is.
+        if self._compression is not None and os.path.exists(segment.path):
+            self._compression.compress(segment.path, janitor.out_of_time)
 
     def _tidy(self) -> None:
         """In the background, after a start: finish what was left and retain."""
@@ -436,18 +444,17 @@ class FileSink:
             janitor.submit(self.log_dir, self._sweep)
 
     def _sweep(self) -> None:
-        if self._compression is not None:
-            for stem in own_stems(self.log_dir, self._stem):
-                for segment in find_segments(self.log_dir, stem):
-                    if not segment.suffix:
-                        self._compression.compress(segment.path)
+        for stem in own_stems(self.log_dir, self.stem):
+            for segment in find_segments(self.log_dir, stem):
+                if not segment.suffix:
+                    self._compress(segment)
         self._retain()
 
     def _retain(self) -> None:
         retention = self._retention
         if retention is None:
             return
-        stems = own_stems(self.log_dir, self._stem)
+        stems = own_stems(self.log_dir, self.stem)
         segments = [item for stem in stems for item in find_segments(self.log_dir, stem)]
         segments.sort(key=lambda item: item.key)
         expired = retention.expired(segments, self._clock())
@@ -493,12 +500,20 @@ class FileSink:
         if owner is not None:
             owner.release()
 
+    def give_up(self) -> tuple[Ownership | None, Key]:
+        """Let a successor write the stem; this sink then only finishes what it has begun."""
+        with self._lock:
+            self._asks, self._rotation = (), None
+            self._set_window(self._file, self._clock())
+            owner, self._owner = self._owner, None
+            return owner, self._last
+
     @property
     def path(self) -> str:
         """The path of the active file."""
         if self._owner is not None:
             return self._owner.path
-        return os.path.join(self.log_dir, f"{self._stem}.log")
+        return os.path.join(self.log_dir, f"{self.stem}.log")
 
     def stats(self) -> Stats:
         """The accounts over the current file, files that are being left, and closed ones."""
@@ -536,7 +551,7 @@ class FileSink:
             self._owner.abandon()
             self._owner = None
         if not self._closed:
-            self._stem = f"{self._stem}.{os.getpid()}"
+            self.stem = f"{self.stem}.{os.getpid()}"
             self._file = no_file()
 
 
