@@ -88,13 +88,14 @@ class _Janitor:
             # Not `threading.Thread`: its `start` takes a lock of that module and waits for the
             # thread to run, which a log call in a signal handler must do neither of.
             try:
-                self._thread = start_new_thread(self._work, ())
+                start_new_thread(self._work, ())
             except RuntimeError:
                 self._started.release()
                 return False
         return True
 
     def _work(self) -> None:
+        self._thread = threading.get_ident()
         threading.current_thread().name = "laketrace-janitor"
         while True:
             self._run(self._jobs.get())
