@@ -1,0 +1,183 @@
+"""What real pyspark shows: each test is a Spark program of its own, which reports as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(find_spec("pyspark") is None, reason="pyspark is not installed"),
+]
+
+PREAMBLE = """
+import json, os, sys, threading
+import laketrace.runtime as runtime
+import pyspark
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+report = {}
+
+def in_child(read):
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writer, json.dumps(read()).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    answer = os.fdopen(reader, "rb").read()
+    os.waitpid(pid, 0)
+    return json.loads(answer)
+
+def in_thread(read):
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(read()))
+    thread.start()
+    thread.join()
+    return answers[0]
+
+def look():
+    context = runtime.detect_runtime()
+    return [context.platform.value, context.runtime_type.value]
+
+def settings():
+    return runtime.spark_settings(["level", "rotation", "no_such"])
+
+def app_id():
+    return runtime.run_context().get("spark_app_id")
+
+# pyspark is imported, no session is there: every call must leave the JVM alone.
+report["before"] = [
+    look(), settings(), app_id(), runtime.is_executor(), runtime.default_name(),
+    runtime.stop_spark_if_active(), SparkContext._gateway is None,
+]
+"""
+
+SEE_AND_STOP = """
+report["look"] = look()
+report["thread"] = in_thread(lambda: [look(), settings(), app_id()])
+report["settings"] = settings()
+report["app_id"] = app_id()
+report["executor"] = runtime.is_executor()
+report["child"] = in_child(lambda: [look(), settings(), app_id(), runtime.stop_spark_if_active()])
+report["after_child"] = spark.range(7).count()
+runtime.stop_spark_if_active()
+report["stopped"] = [settings(), runtime.active_session() is None]
+print("REPORT" + json.dumps(report))
+"""
+
+CLASSIC = """
+spark = (
+    SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+    .config("spark.laketrace.rotation", "10 MB").getOrCreate()
+)
+spark.conf.set("spark.laketrace.level", "DEBUG")
+report["real_app_id"] = spark.sparkContext.applicationId
+report["worker"] = spark.sparkContext.parallelize([1], 1).map(
+    lambda _: [runtime.is_executor(), *look(), runtime.active_session() is None]
+).collect()[0]
+
+def batch(df, _):
+    report["foreach_batch"] = [runtime.is_executor(), df.count()]
+
+query = (
+    spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
+    .writeStream.foreachBatch(batch).trigger(once=True).start()
+)
+query.awaitTermination()
+"""
+
+CONNECT = """
+spark = (
+    SparkSession.builder.remote("local[1]").config("spark.ui.enabled", "false")
+    .config("spark.laketrace.rotation", "10 MB").getOrCreate()
+)
+spark.conf.set("spark.laketrace.level", "DEBUG")
+report["real_app_id"] = spark.conf.get("spark.app.id")
+
+from pyspark.sql.functions import udf
+
+@udf("boolean")
+def on_executor(_):
+    import laketrace.runtime
+    return laketrace.runtime.is_executor()
+
+report["worker"] = spark.range(1).select(on_executor("id")).collect()[0][0]
+target = os.environ["TARGET"]
+
+def batch(df, _):
+    import laketrace.runtime
+    with open(target, "w") as file:
+        file.write(repr(laketrace.runtime.is_executor()))
+
+query = (
+    spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
+    .writeStream.foreachBatch(batch).trigger(once=True).start()
+)
+query.awaitTermination()
+report["foreach_batch"] = open(target).read()
+"""
+
+
+def run(program: str, tmp_path: Path) -> dict[str, Any]:
+    if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    script = tmp_path / "load orders.py"
+    script.write_text(PREAMBLE + program + SEE_AND_STOP)
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": root, "TARGET": str(tmp_path / "answer")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "REPORT" in done.stdout, done.stderr[-3000:]
+    report: dict[str, Any] = json.loads(done.stdout.partition("REPORT")[2])
+    return report
+
+
+def check_common(report: dict[str, Any]) -> None:
+    settings = {"level": "DEBUG", "rotation": "10 MB"}
+    app_id = report["real_app_id"]
+    assert report["before"] == [["local", "local"], {}, None, False, "load_orders", None, True]
+    assert report["look"] == ["spark", "script"]
+    assert report["settings"] == settings
+    assert report["app_id"] == app_id
+    assert report["thread"] == [["spark", "script"], settings, app_id]
+    assert report["executor"] is False
+    assert report["child"] == [["spark", "script"], {}, app_id, None]
+    assert report["after_child"] == 7
+    assert report["stopped"] == [{}, True]
+
+
+def test_classic_session(tmp_path: Path):
+    """A classic session is found, read and stopped; workers know themselves; forks keep off."""
+    report = run(CLASSIC, tmp_path)
+
+    check_common(report)
+    assert report["worker"] == [True, "spark", "script", True]
+    assert report["foreach_batch"] == [False, 3]
+
+
+def test_connect_session(tmp_path: Path):
+    """The same on Spark Connect, where foreachBatch runs in a process of its own."""
+    pytest.importorskip("grpc", reason="Spark Connect needs grpc")
+
+    report = run(CONNECT, tmp_path)
+
+    check_common(report)
+    assert report["worker"] is True
+    assert report["foreach_batch"] == "True"
