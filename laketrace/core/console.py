@@ -1,6 +1,6 @@
 """Records on a stream that somebody reads: a terminal, a notebook, a pipe.
 
-Floor 1. Stands on: core.handler, core.record, core.text.
+Floor 1. Stands on: core.record, core.text.
 
 `StreamSink("stdout")` writes to the `sys.stdout` of the moment, because notebooks and tests
 replace it. Each record is one write of whole lines, flushed, so that what was logged before a kill
@@ -19,7 +19,6 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any, Literal, NamedTuple, TextIO
 
-from laketrace.core.handler import TextSink
 from laketrace.core.record import Record
 from laketrace.core.text import DEFAULT_FORMAT, compile_format
 
@@ -35,7 +34,7 @@ class StreamGoneError(OSError):
     """There is no stream to write to: it is None, as under pythonw, or closed."""
 
 
-class StreamSink(TextSink):
+class StreamSink:
     """Writes whole texts to a stream, or to whatever `sys.stdout` or `sys.stderr` is by then.
 
     The stream is not ours: it is flushed, never closed.
@@ -46,7 +45,6 @@ class StreamSink(TextSink):
 
     def __init__(self, target: Target = "stdout") -> None:
         self._target = target
-        super().__init__(self.name, self.write)
 
     @property
     def name(self) -> str:
@@ -77,17 +75,6 @@ class StreamSink(TextSink):
             encoding = error.encoding
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         _flush(stream)
-
-    def form(
-        self,
-        json: Callable[[Record], str],
-        mode: Literal["auto", "text", "json"] = "auto",
-        *,
-        template: str = DEFAULT_FORMAT,
-        watched: bool | None = None,
-    ) -> ConsoleForm:
-        """How records look on this stream; see `ConsoleForm`."""
-        return ConsoleForm(self, json, mode=mode, template=template, watched=watched)
 
 
 def _flush(stream: Any) -> None:

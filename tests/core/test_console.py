@@ -17,6 +17,7 @@ from laketrace.core.console import (
     is_watched,
     wants_color,
 )
+from laketrace.core.handler import TextSink
 from laketrace.core.levels import get_level
 from laketrace.core.record import Record, Source
 
@@ -79,13 +80,12 @@ def test_the_stream_of_the_moment_is_written_to(monkeypatch):
 
 
 def test_a_given_stream_is_kept(monkeypatch):
-    """A stream handed over stays the one that is written to, and is not closed."""
+    """A stream handed over stays the one that is written to."""
     mine = io.StringIO()
     sink = StreamSink(mine)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
 
     sink.write("one\n")
-    sink.close(1.0)
 
     assert mine.getvalue() == "one\n"
 
@@ -113,8 +113,8 @@ def test_a_broken_stream_raises_to_the_handler():
 
 
 def test_a_broken_stream_is_survived_and_counted():
-    """As a sink it raises nothing, and its account says what failed."""
-    sink = StreamSink(BrokenStream())
+    """Behind a handler it raises nothing, and its account says what failed."""
+    sink = TextSink("broken", StreamSink(BrokenStream()).write)
 
     sink.append(b"one\n", 0)
     sink.close(1.0)
