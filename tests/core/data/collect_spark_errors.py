@@ -15,12 +15,13 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyspark
 from pyspark.sql import SparkSession, functions
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = str(Path(__file__).resolve().parent)
 
 
 def divide(number: int) -> int:
@@ -62,12 +63,12 @@ SHARED: dict[str, Callable[[SparkSession, str], Any]] = {
     "missing table": lambda spark, folder: spark.sql("SELECT * FROM no_such_table").collect(),
     "missing column": lambda spark, folder: spark.range(3).select("ident").collect(),
     "parse": lambda spark, folder: spark.sql("SELEC 1 FROM x WHERE"),
-    "divide by zero": lambda spark, folder: spark.sql("SELECT 1 / (id - 1) FROM range(3)").collect(),
+    "divide by zero": lambda spark, folder: spark.sql(
+        "SELECT 1 / (id - 1) FROM range(3)"
+    ).collect(),
     "bad cast": lambda spark, folder: spark.sql("SELECT CAST('abc' AS INT)").collect(),
     "udf": lambda spark, folder: spark.range(4).select(udf_column()).collect(),
-    "map in pandas": lambda spark, folder: (
-        spark.range(3).mapInPandas(explode, "id long").collect()
-    ),
+    "map in pandas": lambda spark, folder: spark.range(3).mapInPandas(explode, "id long").collect(),
     "corrupt parquet": corrupt_parquet,
     "wrong type": lambda spark, folder: spark.createDataFrame([1, 2], 7),
 }
