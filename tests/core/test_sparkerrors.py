@@ -119,8 +119,7 @@ def pairs() -> list:
     try:
         installed = importlib.metadata.version("pyspark")
     except importlib.metadata.PackageNotFoundError:
-        reason = "needs pyspark for its exception classes"
-        return [*found, pytest.param((), id="real", marks=pytest.mark.skip(reason=reason))]
+        return [*found, pytest.param((), id="real", marks=pytest.mark.extra("pyspark"))]
     for name, case in GOLDEN.items():
         connect = "connect" in case["type"]
         if name[:2] == installed[:2] and (not connect or importlib.util.find_spec("grpc")):
@@ -466,10 +465,10 @@ print("FOUND " + json.dumps(found))
 """
 
 
+@pytest.mark.extra("pyspark")
 @pytest.mark.timeout(180)
 def test_real_queries_that_fail_give_what_only_the_jvm_knows():
     """On a live session parameters and states come from the JVM, through threads of our own."""
-    pytest.importorskip("pyspark", reason="needs pyspark")
     if not has_java():
         pytest.skip("needs Java")
 

@@ -188,7 +188,7 @@ def test_syntax_error_with_an_impossible_position_is_described():
     assert "odd" in described["traceback"]
 
 
-@pytest.mark.skipif(not HAS_GROUPS, reason="exception groups came with Python 3.11")
+@pytest.mark.python("3.11")
 def test_group_lists_its_members_with_their_own_causes():
     """Each member of an exception group is an exception of the same form."""
     member = thrown(KeyError("b"), cause=ValueError("why"))
@@ -201,9 +201,11 @@ def test_group_lists_its_members_with_their_own_causes():
     assert described["traceback"] == python_prints(error)
 
 
+@pytest.mark.extra("exceptiongroup")
 def test_group_of_the_backport_is_a_group():
     """The exceptiongroup package counts where it is loaded: Python 3.10 has no groups."""
-    backport = pytest.importorskip("exceptiongroup")
+    import exceptiongroup as backport
+
     error = thrown(backport.ExceptionGroup("two failed", [OSError("a"), KeyError("b")]))
 
     described = describe(error)
@@ -355,7 +357,7 @@ def test_cycle_in_the_chain_ends_where_it_closes():
     assert described["traceback"] == python_prints(one)
 
 
-@pytest.mark.skipif(not HAS_GROUPS, reason="exception groups came with Python 3.11")
+@pytest.mark.python("3.11")
 def test_wide_group_counts_the_members_that_it_left_out():
     """A hundred failed tasks become fifteen and a number."""
     described = describe(thrown(Group("tasks", [OSError(n) for n in range(100)])))
@@ -365,7 +367,7 @@ def test_wide_group_counts_the_members_that_it_left_out():
     assert "and 85 more exceptions" in described["traceback"]
 
 
-@pytest.mark.skipif(not HAS_GROUPS, reason="exception groups came with Python 3.11")
+@pytest.mark.python("3.11")
 def test_deep_and_wide_groups_stay_within_the_limit():
     """Groups within groups within chains end within the limits on number, depth and size."""
     error: BaseException = thrown(ValueError("leaf"))
