@@ -137,8 +137,7 @@ def _read_contexts(context: Any, values: dict[str, str], flags: dict[str, str | 
 
 
 def _read_dbutils(missing: list[str], values: dict[str, str]) -> None:
-    shell = signals.ipython_shell()
-    dbutils = (getattr(shell, "user_ns", None) or {}).get("dbutils")
+    dbutils = signals.notebook_object("dbutils")
     if dbutils is None:
         return
     context = signals.fetch(

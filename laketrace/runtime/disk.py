@@ -21,7 +21,7 @@ def local_disk() -> str:
     """An absolute directory on local disk that this process may write to.
 
     `/local_disk0/tmp` on Databricks if usable, else the directory for temporary files, else the
-    working directory.
+    working directory, else the root.
 
     >>> os.path.isabs(local_disk())
     True
@@ -31,7 +31,11 @@ def local_disk() -> str:
         return candidate
     import tempfile  # only now: it brings random and shutil with it
 
-    return os.path.abspath(fetch("temporary directory", tempfile.gettempdir) or os.curdir)
+    return (
+        fetch("temporary directory", tempfile.gettempdir)
+        or fetch("working directory", os.getcwd)
+        or os.sep
+    )
 
 
 def _usable(directory: str) -> bool:

@@ -102,14 +102,14 @@ def _kind(values: dict[str, str], artifact_type: str | None) -> str | None:
 
 def _from_notebookutils() -> dict[str, str]:
     values: dict[str, str] = {}
-    runtime = signals.loaded("notebookutils", "runtime")
-    if runtime is None or is_executor() or signals.forked():
+    utils = signals.notebook_object("notebookutils")
+    if utils is None or is_executor() or signals.forked():
         return values
-    signals.within("notebookutils", partial(_read_notebookutils, runtime, values))
+    signals.within("notebookutils", partial(_read_notebookutils, utils, values))
     return dict(values)
 
 
-def _read_notebookutils(runtime: Any, values: dict[str, str]) -> None:
-    context = signals.fetch("notebookutils runtime.context", lambda: runtime.context)
+def _read_notebookutils(utils: Any, values: dict[str, str]) -> None:
+    context = signals.fetch("notebookutils runtime.context", lambda: utils.runtime.context)
     if context is not None:
         signals.fill(values, _NOTEBOOKUTILS, "notebookutils", lambda key: context.get(key))

@@ -126,8 +126,8 @@ def _kernel_notebook() -> str | None:
     """The notebook's path as Jupyter Server (2.0+) or VS Code tell their kernel."""
     path = signals.env("JPY_SESSION_NAME")
     if path is None:
-        user_names = getattr(signals.ipython_shell(), "user_ns", None) or {}
-        path = signals.ask("VS Code notebook", lambda: user_names.get("__vsc_ipynb_file__"))
+        name = "__vsc_ipynb_file__"
+        path = signals.ask("VS Code notebook", lambda: signals.notebook_object(name))
     return None if path is None else _last_part(path)
 
 
@@ -135,9 +135,9 @@ def _script() -> str | None:
     path = getattr(sys.modules.get("__main__"), "__file__", None)
     if not isinstance(path, str):  # an interactive interpreter, or `python -c`
         return None
-    *_, folder, name = os.path.abspath(path).replace("\\", "/").split("/")
+    folder, _, name = path.replace("\\", "/").rpartition("/")
     # `python -m package` runs package/__main__.py: then the package is the program.
-    return folder if name == "__main__.py" else name
+    return _last_part(folder) if name == "__main__.py" else name
 
 
 def _last_part(path: str) -> str:

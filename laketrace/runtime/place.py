@@ -15,7 +15,7 @@ from laketrace.runtime import databricks, fabric, synapse
 from laketrace.runtime.context import NOTEBOOK, Place
 from laketrace.runtime.executor import is_executor
 from laketrace.runtime.session import session_exists
-from laketrace.runtime.signals import ipython_shell
+from laketrace.runtime.signals import fetch, ipython_shell
 
 # In the order of asking: Fabric and Synapse share a service, and Fabric is the one that shows more.
 _PLATFORMS = (
@@ -59,4 +59,5 @@ def _look() -> Place:
 
 def in_kernel() -> bool:
     """Whether an IPython kernel runs this process; a terminal's IPython is none."""
-    return getattr(ipython_shell(), "kernel", None) is not None
+    shell = ipython_shell()
+    return fetch("IPython kernel", lambda: getattr(shell, "kernel", None)) is not None

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import sys
-import weakref
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -24,19 +23,29 @@ _CONNECT = "pyspark.sql.connect.session"
 _CLASSIC = "pyspark.sql.session"
 
 _inherited: list[Any] = []
-_facts: tuple[weakref.ref[Any], dict[str, str]] | None = None
+_facts: tuple[Any, dict[str, str]] | None = None
 
 
 def session_exists() -> bool:
     """Whether this program has Spark running: a session, or a bare `SparkContext`.
 
+    Asked at each `detect_runtime()` of a process without platform, so it looks at the fewest
+    attributes: a classic session always has its `SparkContext`.
+
     >>> session_exists()
     False
     """
-    if "pyspark" not in sys.modules:
+    pyspark = sys.modules.get("pyspark")
+    if pyspark is None:
         return False
-    context = signals.loaded("pyspark", "SparkContext")
-    return getattr(context, "_active_spark_context", None) is not None or _find() is not None
+    try:
+        context = pyspark.__dict__.get("SparkContext")
+        if getattr(context, "_active_spark_context", None) is not None:
+            return True
+        connect = sys.modules.get(_CONNECT)
+        return connect is not None and _find_connect() is not None
+    except Exception:  # other insides; `active_session` keeps the finding
+        return False
 
 
 def active_session() -> Any:
@@ -86,8 +95,9 @@ def spark_facts(conf: Mapping[str, str]) -> dict[str, str]:
     global _facts
     session = _find()
     if session is None:
+        _facts = None
         return {}
-    if _facts is not None and _facts[0]() is session:
+    if _facts is not None and _facts[0] is session:
         return dict(_facts[1])
     if active_session() is None:
         return {}
@@ -103,7 +113,7 @@ def spark_facts(conf: Mapping[str, str]) -> dict[str, str]:
         _read_conf(session, conf, found)
 
     if signals.within("spark facts", read):
-        _facts = weakref.ref(session), found
+        _facts = session, found
     return dict(found)
 
 
@@ -124,12 +134,9 @@ def forget() -> None:
 
 
 def _find() -> Any:
-    try:
-        session = _find_connect()
-        return _find_classic() if session is None else session
-    except Exception as error:  # half-imported pyspark, or one with other insides
-        signals.note("spark session", error=f"{type(error).__name__}: {error}"[:200])
-        return None
+    # Half-imported pyspark, or one with other insides, has no session for us.
+    session = signals.fetch("spark connect session", _find_connect)
+    return signals.fetch("spark session", _find_classic) if session is None else session
 
 
 def _find_connect() -> Any:

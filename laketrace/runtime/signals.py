@@ -189,6 +189,17 @@ def ipython_shell() -> Any:
     return None if get_ipython is None else fetch("IPython get_ipython", get_ipython)
 
 
+def notebook_object(name: str) -> Any:
+    """What a notebook's kernel offers as `name`, e.g. `dbutils`, or None.
+
+    In an imported module it is no global: it is in IPython's user namespace, or a loaded module.
+    """
+    shell, found = ipython_shell(), None
+    if shell is not None:
+        found = fetch(f"IPython user_ns {name}", lambda: shell.user_ns.get(name))
+    return sys.modules.get(name) if found is None else found
+
+
 def within(signal: str, work: Callable[[], object]) -> bool:
     """Run `work` in a helper thread and wait `PATIENCE` seconds for it; whether it came to its end.
 

@@ -38,7 +38,9 @@ def is_here() -> bool:
 def look() -> Place:
     """What Synapse says about this process, from `mssparkutils` if loaded, and environment."""
     values: dict[str, str] = {}
-    utils = signals.loaded("notebookutils", "mssparkutils")
+    utils = signals.notebook_object("mssparkutils")
+    if utils is None:
+        utils = signals.loaded("notebookutils", "mssparkutils")
     if utils is not None and not is_executor() and not signals.forked():
         signals.within("mssparkutils", partial(_read_mssparkutils, utils, values))
         values = dict(values)

@@ -325,7 +325,7 @@ class AnalysisException(Exception):
 def connect_session(machine: Surroundings, conf: Conf) -> Any:
     """An active Spark Connect session, as `pyspark.sql.connect.session` keeps it."""
     name = "pyspark.sql.connect.session"
-    kind = type("SparkSession", (), {"__module__": name})
+    kind: Any = type("SparkSession", (), {"__module__": name})
     session: Any = kind()
     session.conf, session.is_stopped = conf, False
 
@@ -341,15 +341,17 @@ def connect_session(machine: Surroundings, conf: Conf) -> Any:
 def classic_session(machine: Surroundings, conf: Conf, app_id: str = "app-1") -> Any:
     """An active classic session, as `pyspark.sql.session` keeps it."""
     name = "pyspark.sql.session"
-    kind = type("SparkSession", (), {"__module__": name, "_activeSession": None})
+    kind: Any = type("SparkSession", (), {"__module__": name, "_activeSession": None})
     session: Any = kind()
     session.conf = conf
     session._sc = session.sparkContext = SimpleNamespace(_jsc=object(), applicationId=app_id)
+    contexts = SimpleNamespace(_active_spark_context=session._sc)
 
     def stop() -> None:
-        session._sc._jsc = None
+        session._sc._jsc = contexts._active_spark_context = None
 
     session.stop = stop
     kind._instantiatedSession = session
+    machine.module("pyspark", SparkContext=contexts)
     machine.module(name, SparkSession=kind)
     return session

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from laketrace import runtime
 from laketrace.runtime import (
     RuntimeContext,
     RuntimeDetector,
@@ -111,6 +112,15 @@ def test_fabric_python_notebook(machine: Surroundings):
 
     assert where() == ("fabric", "notebook")
     assert run_context()["lakehouse_name"] == "bronze"
+
+
+def test_fabric_object_in_the_notebook_counts_as_loaded(machine: Surroundings):
+    """Where notebookutils is a name of the notebook and no module, it is found too."""
+    machine.env(MSNOTEBOOKUTILS_RUNTIME_TYPE="jupyter")
+    runtime = SimpleNamespace(context=platforms.NOTEBOOK_CONTEXT)
+    machine.ipython(notebookutils=SimpleNamespace(runtime=runtime))
+
+    assert run_context()["notebook_name"] == "Load orders"
 
 
 def test_fabric_spark_job_definition(machine: Surroundings):
@@ -382,6 +392,60 @@ def test_repl_context_that_raises_is_survived(machine: Surroundings):
 
     assert where() == ("databricks", "script")
     assert "TypeError" in error_of("dbruntime get_context")
+
+
+# --- everything at once -------------------------------------------------------------------------
+
+
+class Hostile:
+    """An object that raises whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise platforms.Py4JError(name)
+
+    def __bool__(self) -> bool:
+        raise platforms.Py4JError("__bool__")
+
+    def __str__(self) -> str:
+        raise platforms.Py4JError("__str__")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"MSNOTEBOOKUTILS_RUNTIME_TYPE": "jupyter"},
+        {"AZURE_SERVICE": "Microsoft.ProjectArcadia"},
+        {"DATABRICKS_RUNTIME_VERSION": "18.1"},
+        {},
+    ],
+)
+@pytest.mark.parametrize("shell", [True, False])
+def test_nothing_raises_where_every_object_does(
+    machine: Surroundings, variables: dict[str, str], shell: bool
+):
+    """Whatever the platform's objects do, each public function answers."""
+    hostile = Hostile()
+    machine.env(**variables)
+    machine.module("notebookutils", runtime=hostile, mssparkutils=hostile)
+    machine.module("dbruntime.databricks_repl_context", get_context=lambda: hostile)
+    machine.module("pyspark.taskcontext", TaskContext=hostile)
+    machine.module("pyspark", SparkContext=hostile)
+    machine.module("pyspark.sql.session", SparkSession=hostile)
+    machine.module("pyspark.sql.connect.session", SparkSession=hostile)
+    if shell:
+        machine.module("IPython", get_ipython=lambda: hostile)
+    else:
+        machine.ipython(dbutils=hostile, notebookutils=hostile, mssparkutils=hostile)
+
+    assert where()[0] in ("fabric", "synapse", "databricks", "local")
+    assert runtime.active_session() is None
+    assert runtime.is_executor() is False
+    assert runtime.spark_settings(["level"]) == {}
+    runtime.stop_spark_if_active()
+    assert all(isinstance(text, str) for text in (runtime.default_name(), runtime.local_disk()))
+    assert isinstance(RuntimeDetector.get_runtime_metadata(), dict)
+    assert isinstance(find_run_id(hostile), str)
+    assert isinstance(record_context(), dict)
 
 
 # --- run ids ------------------------------------------------------------------------------------
