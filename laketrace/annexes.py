@@ -1,6 +1,6 @@
 """What the annexes add to a logger: one table of names that load on first use.
 
-Floor 1. Stands on: nothing.
+Floor 0. Stands on: nothing.
 
 Descriptors rather than a `__getattr__`: a class that has one loses CPython's fast way to look up
 its methods, and `log.info` would pay for it each time.
@@ -41,3 +41,8 @@ def annexed(cls: type) -> type:
 def new_logger(name: str, config: Any, run_id: str | None) -> Any:
     """What `Logger(...)` makes; `setup` stands above the core and is loaded by then."""
     return import_module("laketrace.setup").create_logger(name, config, run_id)
+
+
+def restored_logger(*state: Any) -> Any:
+    """A pickled logger arrives in another process."""
+    return import_module("laketrace.setup").restore(*state)

@@ -1,6 +1,7 @@
 """The settings: one row each, from which everything else about them follows.
 
-Floor 4. Stands on: core.levels, core.text, errors, files.compression, files.retention, files.rotation, files.units.
+Floor 4. Stands on: core.levels, core.text, errors, files.compression, files.retention,
+files.rotation, files.units.
 
 A row has a name, a default, the forms that are accepted (in words), a check and one line of
 documentation. The environment variable `LAKETRACE_<NAME>`, the Spark conf `spark.laketrace.<name>`
@@ -143,7 +144,9 @@ def _stdout(value: Any) -> Any:
     try:
         return "auto" if boolean(value) else False
     except ValueError:
-        raise ValueError("not a form of output. Use True, False, 'auto', 'json' or 'text'.") from None
+        raise ValueError(
+            "not a form of output. Use True, False, 'auto', 'json' or 'text'."
+        ) from None
 
 
 def _names(value: Any) -> Any:
@@ -163,7 +166,9 @@ def _patterns(value: Any) -> Any:
     try:
         return tuple(re.compile(item) for item in items)
     except (re.error, TypeError) as error:
-        raise ValueError(f"no list of regular expressions: {error}. Use e.g. [r'K-\\d+'].") from None
+        raise ValueError(
+            f"no list of regular expressions: {error}. Use e.g. [r'K-\\d+']."
+        ) from None
 
 
 def _size(value: Any) -> int:
@@ -171,8 +176,8 @@ def _size(value: Any) -> int:
 
 
 _rows = (
-    Setting("log_dir", DEFAULT_LOG_DIR, "path, `\"\"` or None for no file", _optional(_directory, ""),
-            "Directory of the log files; on a mount that cannot append, files are spooled locally."),
+    Setting("log_dir", DEFAULT_LOG_DIR, "path; empty or None: no file", _optional(_directory, ""),
+            "Directory of the log files; for a mount that cannot append, they are spooled."),
     Setting("level", "INFO", "name in any case, or number", _level,
             "Records below this level are not emitted."),
     Setting("json", True, "boolean", boolean,
@@ -185,7 +190,7 @@ _rows = (
     Setting("stdout", True, "boolean, 'auto', 'json' or 'text'", _stdout,
             "Also write to the current sys.stdout: readable for a person, JSON into a pipe."),
     Setting("rotation", None, "size, interval, clock time, weekday, keyword, callable, list, dict",
-            _optional(lambda value: value, ""), "When the file becomes a segment and a new one begins."),
+            _optional(lambda value: value, ""), "When the file becomes a segment."),
     Setting("rotation_mb", 10, "number of megabytes, or None", _optional(_megabytes, ""),
             "Rotation by size, used where `rotation` is not set."),
     Setting("retention", None, "count, age, total size, callable, list, dict",
@@ -223,7 +228,7 @@ _rows = (
     Setting("mask_pii", False, "boolean", boolean,
             "Masks personal data and credentials inside values and texts."),
     Setting("add_runtime_context", True, "boolean", boolean,
-            "Puts the platform's ids on the first record of a run, and the important ones on each."),
+            "Puts the platform's ids on a run's first record, and those that matter on each."),
     Setting("secure_file_permissions", True, "boolean", boolean,
             "Files readable by the owner alone (0600)."),
     Setting("sanitize_messages", True, "boolean", boolean,

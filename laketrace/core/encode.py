@@ -73,6 +73,7 @@ class Encoder:
 
     def __init__(self, redactor: NameRule | None = None, mask: str = "[REDACTED]") -> None:
         self.redactor = redactor
+        self.mask = mask
         self._mask = quote(mask)
         self._is_secret = redactor.is_secret if redactor is not None else _never
         self._scrub = redactor.scrub if redactor is not None and redactor.scrubs else None

@@ -1,6 +1,7 @@
 """The engine of one logger name: its handlers, its level, and the making of lines.
 
-Floor 1. Stands on: core.context, core.encode, core.fork, core.handler, core.levels, core.limit, core.notice, core.record, core.stats, core.timestamp.
+Floor 1. Stands on: core.encode, core.fork, core.handler, core.levels, core.limit, core.making,
+core.notice, core.queue, core.record, core.stats.
 
 For each level the engine keeps a `Plan`: the ready-made head of a JSON line and the writers that
 take it. `Logger` writes along the plan; where there is none (a filter, formatter, enricher or
@@ -13,29 +14,24 @@ handlers and settings and starts its accounts at zero.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from types import FrameType
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from laketrace.core import fork
-from laketrace.core.context import fields_now
-from laketrace.core.encode import Encoder, as_text, quote
+from laketrace.core.encode import Encoder, quote
 from laketrace.core.handler import Form, Handler
 from laketrace.core.levels import INFO, WARNING, Level
 from laketrace.core.limit import shrink
+from laketrace.core.making import Call, make_record, redact
 from laketrace.core.notice import say
 from laketrace.core.queue import Line
-from laketrace.core.record import RESERVED, Record, Source, free_name
+from laketrace.core.record import Record, Source
 from laketrace.core.stats import Counter, Stats
-from laketrace.core.timestamp import iso
 
-Patch = Callable[[Record], Any]
 Writer = Callable[[Line, int], None]
 SILENT = 1000  # a threshold that no level reaches
-_started = time.perf_counter()
 _MAX_KEPT = 1000  # accounts of removed handlers that stay apart
 
 
@@ -44,18 +40,6 @@ class Plan(NamedTuple):
 
     head: str
     writers: tuple[Writer, ...]
-
-
-class Options(NamedTuple):
-    """What `opt` and `patch` changed for one logger object."""
-
-    depth: int = 0
-    exception: Any = None
-    lazy: bool = False
-    patches: tuple[Patch, ...] = ()
-
-
-PLAIN = Options()
 
 
 class Engine:
@@ -180,21 +164,18 @@ class Engine:
         plans[level] = plan
         return plan
 
-    def emit(
-        self,
-        level: Level,
-        message: object,
-        args: tuple[Any, ...],
-        fields: dict[str, Any],
-        bound: Mapping[str, Any],
-        options: Options = PLAIN,
-    ) -> None:
+    def emit(self, call: Call) -> None:
         """Make a record and deliver it: the way of all records that have no plan."""
-        taking = [item for item in self.handlers.values() if level.no >= self._level_of(item)]
+        level = call.level.no
+        taking = [item for item in self.handlers.values() if level >= self._level_of(item)]
         if not taking:
             return
+        encoder = self.encoder
         try:
-            record = self._record(level, message, args, fields, bound, options)
+            locate = level >= self.locate_no
+            record = make_record(call, self.source, self.clock(), locate, self.patch_failures)
+            if encoder.redactor is not None:
+                redact(record, encoder.redactor, encoder.mask)
         except Exception as error:  # a fault of ours: the record is lost, but not in silence
             for handler in taking:
                 handler.fail(error)
@@ -203,10 +184,9 @@ class Engine:
 
         def json_line() -> str:
             if not line:
-                text = record.to_json(self.encoder)
-                if len(text) > self.max_record:
-                    text = shrink(record, self.encoder, self.max_record)
-                line.append(text)
+                text = record.to_json(encoder)
+                long = len(text) > self.max_record
+                line.append(shrink(record, encoder, self.max_record) if long else text)
             return line[0]
 
         for handler in taking:
@@ -218,77 +198,15 @@ class Engine:
         text = record.to_json(self.encoder) if form is None else form(record)
         return f"{text.rstrip()}\n".encode("utf-8", "backslashreplace")
 
-    def _record(
-        self,
-        level: Level,
-        message: object,
-        args: tuple[Any, ...],
-        fields: dict[str, Any],
-        bound: Mapping[str, Any],
-        options: Options,
-    ) -> Record:
-        now = self.clock()
-        exc_info = options.exception
-        if "exc_info" in fields:
-            fields = dict(fields)
-            exc_info = fields.pop("exc_info")
-        if options.lazy:
-            args = tuple(_called(arg) for arg in args)
-            fields = {key: _called(value) for key, value in fields.items()}
-        extra = merge(bound, fields_now.get(), fields)
-        text = as_text(message)
-        if args:
-            text = _formatted(text, args, extra)
-        record = Record(self.source, level, text, now, extra)
-        record.elapsed = round(time.perf_counter() - _started, 6)
-        record.thread_id = threading.get_ident()
-        record.thread_name = threading.current_thread().name
-        record.process_name = _process_name()
-        if level.no >= self.locate_no:
-            _locate(record, options.depth)
-        exc = _exception(exc_info)
-        if exc is not None:
-            from laketrace.core.tracebacks import describe
-
-            record.exc = exc
-            record.exception = describe(exc)
-        for patch in options.patches:
-            self._patch(record, patch)
-        self._redact(record)
-        return record
-
-    def _redact(self, record: Record) -> None:
-        """Take secrets out before a filter, formatter or sink of the user sees the record."""
-        redactor = self.encoder.redactor
-        if redactor is None:
-            return
-        for key in record.extra:
-            if redactor.is_secret(key):
-                record.extra[key] = "[REDACTED]"
-        if redactor.scrubs:
-            record.message = redactor.scrub(record.message)
-
-    def _patch(self, record: Record, patch: Patch) -> None:
-        try:
-            added = patch(record)
-            if isinstance(added, Mapping):
-                record.extra = merge(record.extra, {}, added)
-        except Exception as error:
-            self.patch_failures.tick()
-            name = getattr(patch, "__qualname__", repr(patch))
-            record.extra["patch_error"] = f"{name}: {type(error).__name__}: {error}"
-
     # -- the end ------------------------------------------------------------------------------
 
     def flush(self, timeout: float) -> bool:
         """Wait until what was emitted before the call is on its sink; False when time ran out."""
         deadline = time.monotonic() + timeout
-        return all(
-            [
-                handler.settle(max(0.0, deadline - time.monotonic()))
-                for handler in self.handlers.values()
-            ]
-        )
+        settled = True
+        for handler in self.handlers.values():
+            settled &= handler.settle(max(0.0, deadline - time.monotonic()))
+        return settled
 
     def run_closing(self, timeout: float) -> None:
         """Call what asked to run at the end (uploads), each with the seconds that are left."""
@@ -338,77 +256,3 @@ class Engine:
         self.source = self.source._replace(pid=os.getpid())
         self.closing = []
         self.refresh()
-
-
-def merge(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields in the order of strength, the last one wins; reserved names become `extra_<name>`.
-
-    >>> merge({"stage": "bronze", "rows": 1}, {"level": "x"}, {"rows": 2})
-    {'stage': 'bronze', 'rows': 2, 'extra_level': 'x'}
-    """
-    merged: dict[str, Any] = {}
-    for part in parts:
-        for key, value in part.items():
-            name = key if type(key) is str else as_text(key)
-            merged[free_name(name, part) if name in RESERVED else name] = value
-    return merged
-
-
-def _called(value: Any) -> Any:
-    """A lazy argument's value; one that raises shows that, and costs nothing else."""
-    if not callable(value):
-        return value
-    try:
-        return value()
-    except Exception as error:
-        return f"<{getattr(value, '__name__', 'callable')} raised {type(error).__name__}>"
-
-
-def _formatted(text: str, args: tuple[Any, ...], extra: dict[str, Any]) -> str:
-    """The message with its %-arguments, as in `logging`; what does not fit stays visible."""
-    try:
-        if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
-            return text % args[0]
-        return text % args
-    except Exception as error:
-        extra["message_args"] = list(args)
-        extra["message_error"] = f"{type(error).__name__}: {as_text(error)}"
-        return text
-
-
-def _exception(exc_info: Any) -> BaseException | None:
-    """The exception that `exc_info` stands for: True, an exception or a tuple of `sys.exc_info`."""
-    if isinstance(exc_info, BaseException):
-        return exc_info
-    if isinstance(exc_info, tuple) and len(exc_info) == 3:
-        return exc_info[1] if isinstance(exc_info[1], BaseException) else None
-    return sys.exc_info()[1] if exc_info else None
-
-
-def _process_name() -> str:
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    if multiprocessing is None:
-        return "MainProcess"
-    return str(multiprocessing.current_process().name)
-
-
-def _locate(record: Record, depth: int) -> None:
-    """Find who called: the first frame that is not of this package, then `depth` frames up."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and _is_ours(frame):
-        frame = frame.f_back
-    for _ in range(depth):
-        frame = frame.f_back if frame is not None and frame.f_back is not None else frame
-    if frame is None:
-        return
-    record.file = frame.f_code.co_filename
-    record.line = frame.f_lineno
-    record.function = frame.f_code.co_name
-    record.module = str(frame.f_globals.get("__name__", ""))
-
-
-def _is_ours(frame: FrameType) -> bool:
-    name = frame.f_globals.get("__name__", "")
-    return isinstance(name, str) and (name.startswith("laketrace.") or name == "contextlib")
-
-

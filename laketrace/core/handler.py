@@ -1,6 +1,6 @@
 """A handler: which records it takes, what they look like, and where they go.
 
-Floor 1. Stands on: core.levels, core.notice, core.queue, core.record, core.stats.
+Floor 1. Stands on: core.fork, core.levels, core.notice, core.queue, core.record, core.stats.
 
 A handler whose form is the default JSON line, without a filter, takes the ready line that the
 logger made; any other gets the record. A filter, formatter or sink that raises costs that one

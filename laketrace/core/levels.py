@@ -21,6 +21,7 @@ class Level(str):
     no: int
 
     def __new__(cls, name: str, no: int) -> Level:
+        """A level; users register theirs with `add_level`."""
         level = super().__new__(cls, name)
         level.no = no
         return level

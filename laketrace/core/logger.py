@@ -1,6 +1,7 @@
 """What a user holds: a logger, with its fields.
 
-Floor 1. Stands on: annexes, core.catching, core.context, core.encode, core.engine, core.handler, core.levels, core.record, core.stats.
+Floor 1. Stands on: annexes, core.catching, core.context, core.encode, core.engine, core.handler,
+core.levels, core.making, core.record, core.redact, core.stats, core.timestamp.
 
 A `Logger` is small: a reference to the engine of its name and the fields bound to it, encoded
 once. `bind`, `opt` and `patch` return another one over the same engine. Loggers pickle by name.
@@ -13,11 +14,11 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any
 
-from laketrace.annexes import annexed, new_logger
+from laketrace.annexes import annexed, new_logger, restored_logger
 from laketrace.core.catching import Catcher
 from laketrace.core.context import contextualize, fields_now
 from laketrace.core.encode import Encoder
-from laketrace.core.engine import PLAIN, Engine, Options, Patch, merge
+from laketrace.core.engine import Engine
 from laketrace.core.handler import Handler
 from laketrace.core.levels import (
     CRITICAL,
@@ -30,6 +31,7 @@ from laketrace.core.levels import (
     Level,
     get_level,
 )
+from laketrace.core.making import PLAIN, Call, Options, Patch, merge
 from laketrace.core.record import RESERVED
 from laketrace.core.stats import Stats
 from laketrace.core.timestamp import iso
@@ -59,12 +61,11 @@ class Logger:
         cls, name: str, config: Mapping[str, Any] | None = None, run_id: str | None = None
     ) -> Logger:
         """`Logger(name, config)` of 1.x: what `get_logger` gives."""
-        return new_logger(name, config, run_id)
+        log: Logger = new_logger(name, config, run_id)
+        return log
 
     @classmethod
-    def over(
-        cls, engine: Engine, bound: Mapping[str, Any], options: Options, setup: Any
-    ) -> Logger:
+    def over(cls, engine: Engine, bound: Mapping[str, Any], options: Options, setup: Any) -> Logger:
         """A logger over an engine that is there."""
         log = object.__new__(cls)
         log._engine = engine
@@ -176,7 +177,7 @@ class Logger:
             or self._options is not PLAIN
             or not self._taken.isdisjoint(shown)
         ):
-            engine.emit(level, message, args, fields, self._bound, self._options)
+            engine.emit(Call(level, message, args, fields, self._bound, self._options))
             return
         encoder = engine.encoder
         if encoder is not self._encoder:
@@ -187,7 +188,7 @@ class Logger:
             f"{self._text}{encoder.members(shown)}}}\n"
         ).encode()
         if len(line) > engine.max_record:
-            engine.emit(level, message, args, fields, self._bound, self._options)
+            engine.emit(Call(level, message, args, fields, self._bound, self._options))
             return
         for write in plan.writers:
             write(line, ns)
@@ -359,8 +360,7 @@ class Logger:
         return f"<Logger {self.name}{bound}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        reduced: tuple[Any, ...] = self._setup.reduce(self._bound)
-        return reduced
+        return restored_logger, self._setup.state(self._bound)
 
     def __copy__(self) -> Logger:
         return self

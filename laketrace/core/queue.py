@@ -19,7 +19,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from laketrace.core import fork
 from laketrace.core.notice import say
@@ -36,11 +36,11 @@ class LineSink(Protocol):
     local: bool
     """Whether a write goes to this machine's disk, so that any thread may wait for it."""
 
-    def append(self, line: Line, ns: int, /) -> None:
-        """Write one line; `ns` is the time of the record."""
+    def append(self, line: Any, ns: int, /) -> None:
+        """Write one line (bytes, or what the handler made); `ns` is the time of the record."""
         ...
 
-    def append_many(self, lines: list[Line], ns: int, /) -> None:
+    def append_many(self, lines: list[Any], ns: int, /) -> None:
         """Write several lines, in order."""
         ...
 
@@ -263,6 +263,7 @@ class _Writer:
     def __init__(self) -> None:
         self.queues: weakref.WeakSet[RecordQueue] = weakref.WeakSet()
         self.awake = False
+        self._thread: threading.Thread | None = None
         self.renew()
         fork.register(self)
 
@@ -331,7 +332,7 @@ class _Writer:
         self._held = False
         self._bell = threading.Lock()
         self._bell.acquire()
-        self._thread: threading.Thread | None = None
+        self._thread = None
         self.awake = False
 
 

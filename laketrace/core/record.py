@@ -205,6 +205,7 @@ class Message(str):
     record: Record
 
     def __new__(cls, text: str, record: Record) -> Message:
+        """`text`, bearing its record."""
         message = super().__new__(cls, text)
         message.record = record
         return message

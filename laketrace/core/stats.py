@@ -68,7 +68,7 @@ class Stats(NamedTuple):
     dropped: dict[str, int] = {}  # noqa: RUF012 - never written to: a fresh dict is always given
     failed: int = 0
     queued: int = 0
-    handlers: Mapping[int, Stats] = {}  # type: ignore[misc]  # noqa: RUF012
+    handlers: Mapping[int, Stats] = {}
     patch_failures: int = 0
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The life of a log file
+"""The life of a log file: open, append, rotate, compress, retain, recover, read back.
 
-Floor  open, append, rotate, compress, retain, recover, read back.:2. Stands on: nothing.
+Floor 2. Stands on: nothing.
 """

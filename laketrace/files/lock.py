@@ -79,7 +79,7 @@ class Ownership:
         ends = [line.after for line in lines[1:]] + [last]
         kept = [
             line
-            for line, end in zip(lines, ends)
+            for line, end in zip(lines, ends, strict=False)
             if any(line.after < key <= end for key in keys)
         ]
         line = JournalLine(uuid4().hex, last, now_ns, os.getpid(), logger_name)

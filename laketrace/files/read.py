@@ -1,6 +1,6 @@
 """Reading back: every record of a log, in order, and a list of what was no record.
 
-Floor 2. Stands on: files.segment.
+Floor 2. Stands on: files.compression, files.segment.
 
 Memory is bounded by the longest line. A file that is rotated or compressed while it is read is
 found again under its new name.

@@ -1,6 +1,7 @@
 """The active file: one write a record, rotation without a pause, nothing shared.
 
-Floor 2. Stands on: core.fork, core.notice, core.queue, core.stats, files.active, files.compression, files.janitor, files.lock, files.recovery, files.retention, files.rotation, files.segment.
+Floor 2. Stands on: core.fork, core.notice, core.stats, files.active, files.janitor, files.lock,
+files.read, files.recovery, files.segment.
 
 A record is one `write` on an `O_APPEND` descriptor, by the thread that logs and without a lock:
 what was logged before a SIGKILL is in the file, and threads do not queue behind each other. All
@@ -28,15 +29,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from laketrace.core import fork
 from laketrace.core.notice import forget, say
 from laketrace.core.stats import Accounts, Stats
 from laketrace.files import janitor
 from laketrace.files.active import ActiveFile, no_file, open_active
-from laketrace.files.read import first_timestamp
 from laketrace.files.lock import Ownership, claim
+from laketrace.files.read import first_timestamp
 from laketrace.files.recovery import Finding, LineMaker, finish, last_key, repair, take_over
 from laketrace.files.segment import (
     ARCHIVES,

@@ -1,0 +1,324 @@
+"""One logger, put together from its settings: engine, places, sinks, queues, handlers.
+
+Floor 5. Stands on: adding, config, core.console, core.encode, core.engine, core.handler,
+core.logger, core.making, core.notice, core.queue, core.record, core.stdlib, files.place,
+files.read, files.recovery, files.segment, files.sink, forms, runtime, runtime.worker.
+
+Other settings for a living logger are put into force by building the new handlers, letting the
+records go to them in one step, and only then closing the old ones; a file that goes on under
+other settings is handed from the old sink to the new one, with its lock.
+Threads: the registry in `setup` lets one at a time build. After a fork nothing needs to be done
+here: engine and sinks renew themselves. On a Spark executor no file, thread or socket is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from laketrace.adding import check_added, is_path
+from laketrace.config import SETTINGS, LakeTraceConfig
+from laketrace.core.console import ConsoleForm, StreamSink
+from laketrace.core.encode import as_text
+from laketrace.core.engine import Engine
+from laketrace.core.handler import Form, Handler, TextSink
+from laketrace.core.logger import Logger
+from laketrace.core.making import PLAIN
+from laketrace.core.notice import say
+from laketrace.core.queue import LineSink, RecordQueue
+from laketrace.core.record import Source
+from laketrace.core.stdlib import StdlibSink, is_stdlib
+from laketrace.files.place import Place, find_place
+from laketrace.files.read import last_lines
+from laketrace.files.recovery import Finding
+from laketrace.files.segment import Segment, safe_stem
+from laketrace.files.sink import FileSink
+from laketrace.forms import console_form, encoder_of, form_of, json_form, make_filter, refuser
+from laketrace.runtime import (
+    detect_runtime,
+    find_run_id,
+    is_executor,
+    local_disk,
+    record_context,
+    run_context,
+)
+
+AT_EXIT_SECONDS = 30.0  # for what asked to run at the end, after all queues are written
+
+
+class Assembly:
+    """How one logger was set up and how that is changed; its bound loggers share it."""
+
+    def __init__(
+        self,
+        name: str,
+        config: LakeTraceConfig,
+        run_id: str | None,
+        clock: Callable[[], int],
+        on_close: Callable[[Assembly], None],
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.run_id = run_id
+        self.clock = clock
+        self._on_close = on_close
+        self.runtime = detect_runtime()
+        self.place: Place | None = None
+        source = Source(
+            name,
+            self.runtime.hostname,
+            os.getpid(),
+            self.runtime.platform,
+            self.runtime.runtime_type,
+            find_run_id(run_id),
+        )
+        self.engine = Engine(source, encoder=encoder_of(config), clock=clock)
+        on_each = record_context() if config.checked("add_runtime_context") else {}
+        self.logger = Logger.over(self.engine, dict(on_each), PLAIN, self)
+
+    # -- the handlers that settings ask for ---------------------------------------------------
+
+    def start(self) -> None:
+        """Open what the settings ask for, and say where this run runs."""
+        self._follow()
+        for handler in self._own_handlers(None):
+            self.engine.add(handler)
+        if self.config.checked("add_runtime_context") and not is_executor():
+            context = run_context()
+            if context:
+                self.logger.info("run started", event="runtime", **context)
+
+    def apply(self, config: LakeTraceConfig, run_id: str | None) -> None:
+        """Put other settings into force; records go to the old handlers until the new ones are."""
+        if run_id is not None and run_id != self.run_id:
+            self.run_id = run_id
+            self.engine.source = self.engine.source._replace(run_id=run_id)
+            self.engine.refresh()
+        if config == self.config:
+            return
+        self.config = config
+        self._follow()
+        old = [handler for handler in self.engine.handlers.values() if handler.own]
+        new = self._own_handlers(self._file())
+        self.engine.replace(old, new)
+
+    def _follow(self) -> None:
+        """Let the engine follow level, encoder and limits of the settings."""
+        config, engine = self.config, self.engine
+        engine.encoder = encoder_of(config)
+        engine.caller_no = config.checked("caller_level").no
+        engine.max_record = config.checked("max_record_size")
+        engine.set_level(config.checked("level"))
+
+    def _own_handlers(self, earlier: FileSink | None) -> list[Handler]:
+        config = self.config
+        if is_executor():
+            from laketrace.runtime.worker import WorkerSink
+
+            return [self._handler(WorkerSink(self.name), "worker", config, None, own=True)]
+        handlers = []
+        form = form_of(config, self.engine.encoder)
+        self.place = None
+        if config.checked("log_dir") is not None:
+            self.place = self._place(config.checked("log_dir"))
+            sink = self._file_sink(self.place, safe_stem(self.name), config, earlier)
+            handlers.append(self._handler(sink, _path_of(sink), config, form, own=True))
+        if config.checked("stdout"):
+            stream = StreamSink("stdout")
+            watched = True if self.runtime.runtime_type == "notebook" else None
+            shown = console_form(config, self.engine.encoder, stream, watched)
+            sink = TextSink("stdout", stream.write)
+            handlers.append(self._handler(sink, "stdout", config, shown, own=True))
+        return handlers
+
+    def _place(self, log_dir: str) -> Place:
+        root = self.config.checked("spool_dir") or os.path.join(local_disk(), "laketrace_spool")
+        place = find_place(log_dir, root)
+        if place.spooled:
+            say(
+                f"log files for {place.target} are kept in {place.directory}: {place.reason}",
+                key=f"spool {place.directory}",
+            )
+        return place
+
+    def _file_sink(
+        self, place: Place, stem: str, config: LakeTraceConfig, earlier: FileSink | None
+    ) -> LineSink:
+        """Open a log file; where that fails, a sink that counts each record as failed."""
+        same = earlier is not None and (earlier.log_dir, earlier.stem) == (place.directory, stem)
+        try:
+            return FileSink(
+                place.directory,
+                stem,
+                logger_name=self.name,
+                rotation=config.checked("rotation"),
+                retention=config.checked("retention"),
+                compression=config.checked("compression"),
+                private=config.checked("secure_file_permissions"),
+                shipped=place.spooled or _ships(config),
+                clock=self.clock,
+                make_line=self._line_maker(config),
+                on_finding=self._tell,
+                predecessor=earlier if same else None,
+            )
+        except OSError as error:
+            path = os.path.join(place.directory, f"{stem}.log")
+            return TextSink(path, refuser(error))
+
+    def _line_maker(self, config: LakeTraceConfig) -> Callable[[str, dict[str, Any]], bytes]:
+        form = form_of(config, self.engine.encoder)
+
+        def make(message: str, fields: dict[str, Any]) -> bytes:
+            return self.engine.make_line(message, fields, form)
+
+        return make
+
+    def _tell(self, finding: Finding) -> None:
+        """What was found on disk is itself logged."""
+        self.logger.warning(finding.message, event=finding.event, **finding.fields)
+
+    def _tell_drops(self, dropped: dict[str, int]) -> None:
+        """What a full queue cost is told once, when it moves again."""
+        self.logger.warning("records were dropped", event="records_dropped", dropped=dropped)
+
+    def _handler(
+        self,
+        sink: LineSink,
+        name: str,
+        config: LakeTraceConfig,
+        form: Form | None,
+        *,
+        level: Any = None,
+        own: bool = False,
+    ) -> Handler:
+        queue = None
+        if config.checked("enqueue"):
+            queue = RecordQueue(
+                sink,
+                capacity=config.checked("queue_size"),
+                overflow=config.checked("overflow"),
+                patience=config.checked("overflow_timeout"),
+                clock=self.clock,
+                on_recovered=self._tell_drops,
+            )
+        return Handler(
+            self.engine.next_number(),
+            name,
+            sink,
+            level=level,
+            filter=make_filter(config.checked("filter")),
+            form=form,
+            queue=queue,
+            own=own,
+            details=config.checked("serialize"),
+        )
+
+    # -- what a logger asks for ---------------------------------------------------------------
+
+    def add(self, sink: Any, settings: Mapping[str, Any]) -> int:
+        """`Logger.add`."""
+        config, level = check_added(self.config, sink, settings)
+        name, made, form = self._sink_for(sink, config)
+        handler = self._handler(made, name, config, form, level=level)
+        self.engine.add(handler)
+        return handler.id
+
+    def _sink_for(self, sink: Any, config: LakeTraceConfig) -> tuple[str, LineSink, Form | None]:
+        form = form_of(config, self.engine.encoder)
+        if is_path(sink):
+            path = os.path.expanduser(os.fspath(sink))
+            base = self.place.directory if self.place is not None else os.getcwd()
+            directory, name = os.path.split(os.path.join(base, path))
+            place = self._place(directory) if directory != base else Place(base, None, "")
+            stem = safe_stem(name[:-4] if name.endswith(".log") else name)
+            file = self._file_sink(place, stem, config, None)
+            return _path_of(file), file, form
+        if is_stdlib(sink):
+            made = StdlibSink(sink, formatted=config["format"] is not None)
+            return made.name, made, form
+        if hasattr(sink, "write"):
+            target = {id(sys.stdout): "stdout", id(sys.stderr): "stderr"}.get(id(sink), sink)
+            stream = StreamSink(target)
+            shown = form if config["format"] is not None else None
+            if shown is None and not config.checked("serialize"):
+                shown = ConsoleForm(stream, form or json_form(self.engine.encoder))
+            return stream.name, TextSink(stream.name, stream.write), shown or form
+        name = getattr(sink, "__qualname__", repr(sink))
+        return name, TextSink(name, sink, wants_record=True), form
+
+    def tail(self, number: int) -> None:
+        """`Logger.tail`."""
+        path = self.log_file_path
+        self.engine.flush(1.0)
+        if path is None or number <= 0:
+            return
+        lines = last_lines(str(path), number)
+        print(f"--- last {len(lines)} lines of {path} ---")
+        for line in lines:
+            print(line.decode("utf-8", "backslashreplace").rstrip("\n"))
+        print("---")
+
+    def finish_segment(self) -> Segment | None:
+        """`Logger.finish_segment`."""
+        sink = self._file()
+        if sink is None:
+            return None
+        self.engine.flush(self.config.checked("close_timeout"))
+        return sink.rotate()
+
+    @property
+    def log_file_path(self) -> Any:
+        """`Logger.log_file_path`."""
+        from pathlib import Path
+
+        sink = self._file()
+        return None if sink is None else Path(sink.path)
+
+    def _file(self) -> FileSink | None:
+        for handler in self.engine.handlers.values():
+            if handler.own and isinstance(handler.sink, FileSink):
+                return handler.sink
+        return None
+
+    def close(self) -> None:
+        """`Logger.close`."""
+        self._on_close(self)
+        self.engine.close(self.config.checked("close_timeout"), AT_EXIT_SECONDS)
+
+    def state(self, bound: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What a pickled logger consists of: name, settings other than the defaults, fields, run.
+
+        The last item names the settings that do not pickle, where there are any.
+        """
+        changed = {
+            name: value for name, value in self.config.items() if value != SETTINGS[name].default
+        }
+        given = {name: value for name, value in changed.items() if _pickles(value)}
+        left_out = tuple(name for name in changed if name not in given)
+        fields = {key: value if _pickles(value) else as_text(value) for key, value in bound.items()}
+        return (
+            self.name,
+            given,
+            fields,
+            self.engine.source.run_id,
+            *([left_out] if left_out else ()),
+        )
+
+
+def _ships(config: LakeTraceConfig) -> bool:
+    return bool(config.get("upload_target") or config.get("upload_table"))
+
+
+def _path_of(sink: LineSink) -> str:
+    return str(getattr(sink, "path", "") or getattr(sink, "name", "file"))
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,173 @@
+"""A call becomes a record: message, fields, caller, exception, enrichers, redaction.
+
+Floor 1. Stands on: core.context, core.encode, core.levels, core.record, core.stats,
+core.tracebacks.
+
+This is the way of every call that needs a record object. Whatever a user's value, enricher or
+lazy argument does, the record is made; what went wrong is said in one of its fields.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any, NamedTuple
+
+from laketrace.core.context import fields_now
+from laketrace.core.encode import NameRule, as_text
+from laketrace.core.levels import Level
+from laketrace.core.record import RESERVED, Record, Source, free_name
+from laketrace.core.stats import Counter
+
+Patch = Callable[[Record], Any]
+_started = time.perf_counter()
+
+
+class Options(NamedTuple):
+    """What `opt` and `patch` changed for one logger object."""
+
+    depth: int = 0
+    exception: Any = None
+    lazy: bool = False
+    patches: tuple[Patch, ...] = ()
+
+
+PLAIN = Options()
+
+
+class Call(NamedTuple):
+    """What a user passed to a log method, and what was bound to the logger."""
+
+    level: Level
+    message: object
+    args: tuple[Any, ...]
+    fields: Mapping[str, Any]
+    bound: Mapping[str, Any]
+    options: Options
+
+
+def make_record(
+    call: Call, source: Source, now_ns: int, locate: bool, patch_failures: Counter
+) -> Record:
+    """The record of a call, with the caller's place where `locate` says so."""
+    fields = dict(call.fields)
+    exc_info = fields.pop("exc_info", call.options.exception)
+    args = call.args
+    if call.options.lazy:
+        args = tuple(_called(arg) for arg in args)
+        fields = {key: _called(value) for key, value in fields.items()}
+    extra = merge(call.bound, fields_now.get(), fields)
+    text = as_text(call.message)
+    if args:
+        text = _formatted(text, args, extra)
+    record = Record(source, call.level, text, now_ns, extra)
+    record.elapsed = round(time.perf_counter() - _started, 6)
+    record.thread_id = threading.get_ident()
+    record.thread_name = threading.current_thread().name
+    record.process_name = _process_name()
+    if locate:
+        _locate(record, call.options.depth)
+    exc = _exception(exc_info)
+    if exc is not None:
+        from laketrace.core.tracebacks import describe
+
+        record.exc = exc
+        record.exception = describe(exc)
+    for patch in call.options.patches:
+        _enrich(record, patch, patch_failures)
+    return record
+
+
+def redact(record: Record, redactor: NameRule, mask: str) -> None:
+    """Take secrets out before a filter, formatter or sink of the user sees the record."""
+    for key in record.extra:
+        if redactor.is_secret(key):
+            record.extra[key] = mask
+    if redactor.scrubs:
+        record.message = redactor.scrub(record.message)
+
+
+def merge(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields in the order of strength, the last one wins; reserved names become `extra_<name>`.
+
+    >>> merge({"stage": "bronze", "rows": 1}, {"level": "x"}, {"rows": 2})
+    {'stage': 'bronze', 'rows': 2, 'extra_level': 'x'}
+    """
+    merged: dict[str, Any] = {}
+    for part in parts:
+        for key, value in part.items():
+            name = key if type(key) is str else as_text(key)
+            merged[free_name(name, part) if name in RESERVED else name] = value
+    return merged
+
+
+def _enrich(record: Record, patch: Patch, failures: Counter) -> None:
+    try:
+        added = patch(record)
+        if isinstance(added, Mapping):
+            record.extra = merge(record.extra, added)
+    except Exception as error:
+        failures.tick()
+        name = getattr(patch, "__qualname__", repr(patch))
+        record.extra["patch_error"] = f"{name}: {type(error).__name__}: {as_text(error)}"
+
+
+def _called(value: Any) -> Any:
+    """A lazy argument's value; one that raises shows that, and costs nothing else."""
+    if not callable(value):
+        return value
+    try:
+        return value()
+    except Exception as error:
+        return f"<{getattr(value, '__name__', 'callable')} raised {type(error).__name__}>"
+
+
+def _formatted(text: str, args: tuple[Any, ...], extra: dict[str, Any]) -> str:
+    """The message with its %-arguments, as in `logging`; what does not fit stays visible."""
+    try:
+        if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
+            return text % args[0]
+        return text % args
+    except Exception as error:
+        extra["message_args"] = list(args)
+        extra["message_error"] = f"{type(error).__name__}: {as_text(error)}"
+        return text
+
+
+def _exception(exc_info: Any) -> BaseException | None:
+    """The exception that `exc_info` stands for: True, an exception or a tuple of `sys.exc_info`."""
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple) and len(exc_info) == 3:
+        return exc_info[1] if isinstance(exc_info[1], BaseException) else None
+    return sys.exc_info()[1] if exc_info else None
+
+
+def _process_name() -> str:
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is None:
+        return "MainProcess"
+    return str(multiprocessing.current_process().name)
+
+
+def _locate(record: Record, depth: int) -> None:
+    """Find who called: the first frame that is not of this package, then `depth` frames up."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and _is_ours(frame):
+        frame = frame.f_back
+    for _ in range(depth):
+        frame = frame.f_back if frame is not None and frame.f_back is not None else frame
+    if frame is None:
+        return
+    record.file = frame.f_code.co_filename
+    record.line = frame.f_lineno
+    record.function = frame.f_code.co_name
+    record.module = str(frame.f_globals.get("__name__", ""))
+
+
+def _is_ours(frame: FrameType) -> bool:
+    name = frame.f_globals.get("__name__", "")
+    return isinstance(name, str) and (name.startswith("laketrace.") or name == "contextlib")

@@ -1,0 +1,106 @@
+"""From settings to the parts of a handler: encoder, form, filter.
+
+Floor 5. Stands on: config, core.console, core.encode, core.handler, core.levels, core.presets,
+core.record, core.redact, core.text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from laketrace.config import LakeTraceConfig
+from laketrace.core.console import ConsoleForm, StreamSink
+from laketrace.core.encode import Encoder
+from laketrace.core.handler import Filter, Form
+from laketrace.core.levels import get_level
+from laketrace.core.presets import preset
+from laketrace.core.record import Record
+from laketrace.core.redact import MASK, Redactor
+from laketrace.core.text import DEFAULT_FORMAT, compile_format
+
+
+def encoder_of(config: LakeTraceConfig) -> Encoder:
+    """The encoder with the redaction that the settings ask for."""
+    names = config.checked("redact")
+    pii, patterns = config.checked("mask_pii"), config.checked("redact_patterns")
+    if names is False and not pii and not patterns:
+        return Encoder()
+    return Encoder(Redactor(names, pii=pii, patterns=patterns), MASK)
+
+
+def form_of(config: LakeTraceConfig, encoder: Encoder) -> Form | None:
+    """What a record looks like; None for LakeTrace's own JSON line."""
+    formatter: Form | None = config.checked("formatter")
+    if formatter is not None:
+        return formatter
+    if not config.checked("json"):
+        template: Any = config.checked("format")
+        if callable(template):
+            return template  # type: ignore[no-any-return]
+        return compile_format(template or DEFAULT_FORMAT, append_fields=template is not None)
+    if config.checked("schema"):
+        schema = preset(config.checked("schema"), encoder)
+        return lambda record: encoder.value(schema(record))
+    if config.checked("serialize"):
+        return lambda record: record.to_json(encoder, details=True)
+    return None
+
+
+def json_form(encoder: Encoder) -> Form:
+    """LakeTrace's own JSON line as a form, for where a record is at hand anyway."""
+    return lambda record: record.to_json(encoder)
+
+
+def console_form(
+    config: LakeTraceConfig, encoder: Encoder, stream: StreamSink, watched: bool | None
+) -> Form:
+    """What a record looks like on `stdout`: as `stdout` says, unless the user formats it."""
+    form = form_of(config, encoder)
+    template = config.checked("format")
+    own_text = callable(template) and not config.checked("json")
+    if form is not None and (config.checked("formatter") is not None or own_text):
+        return form
+    return ConsoleForm(
+        stream,
+        form or json_form(encoder),
+        mode=config.checked("stdout"),
+        template=template if isinstance(template, str) else DEFAULT_FORMAT,
+        watched=watched,
+    )
+
+
+def make_filter(value: Any) -> Filter | None:
+    """A filter from a setting: a callable, the beginning of logger names, or levels by name.
+
+    >>> from laketrace.core.record import Source
+    >>> source = Source("etl.orders", "host", 1, "local", "script", "run")
+    >>> record = Record(source, get_level("INFO"), "x", 0, {})
+    >>> make_filter("etl")(record), make_filter({"": "ERROR", "etl": "DEBUG"})(record)
+    (True, True)
+    """
+    if value is None or callable(value):
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, str):
+        prefix: str = value
+        return lambda record: _below(record.name, prefix)
+    levels = {str(name): get_level(level).no for name, level in value.items()}
+
+    def by_level(record: Record) -> bool:
+        names = [name for name in levels if _below(record.name, name)]
+        return not names or record.level.no >= levels[max(names, key=len)]
+
+    return by_level
+
+
+def _below(name: str, prefix: str) -> bool:
+    return not prefix or name == prefix or name.startswith(f"{prefix}.")
+
+
+def refuser(error: OSError) -> Callable[[str], object]:
+    """A write that always fails: what stands in for a file that could not be opened."""
+
+    def refuse(text: str) -> object:
+        raise error
+
+    return refuse

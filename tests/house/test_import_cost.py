@@ -1,0 +1,51 @@
+"""Importing LakeTrace costs little: the standard library, and of it only what is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import laketrace
+
+_HEAVY = {
+    "asyncio", "multiprocessing", "concurrent", "subprocess", "typing_extensions", "zipfile",
+    "bz2", "lzma", "gzip", "zlib", "socket", "inspect", "dataclasses", "tempfile", "shutil",
+    "http", "urllib", "ssl", "email", "xml", "unittest", "ctypes", "decimal", "uuid", "zoneinfo",
+}  # fmt: skip
+
+
+def _modules_after(code: str) -> set[str]:
+    """The top-level names of the modules that a fresh interpreter has loaded after `code`."""
+    program = f"import sys; before = set(sys.modules); {code}; import json; " + (
+        "print(json.dumps(sorted({name.partition('.')[0] for name in set(sys.modules) - before})))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {_root()!r}); {program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+def _root() -> str:
+    return str(laketrace.__path__[0]).rpartition("/")[0]
+
+
+def test_import_loads_the_door_only() -> None:
+    """`import laketrace` loads nothing but the door and what it needs to open it."""
+    loaded = _modules_after("import laketrace")
+
+    assert not loaded & (_HEAVY | {"logging", "json", "re"})
+
+
+def test_the_first_logger_loads_the_standard_library_alone() -> None:
+    """`get_logger` and a record load no third-party package and nothing heavy."""
+    loaded = _modules_after(
+        "import laketrace; log = laketrace.get_logger('x', log_dir=None, stdout=False); "
+        "log.info('x', rows=1)"
+    )
+
+    assert loaded <= set(sys.stdlib_module_names) | {"laketrace"}
+    assert not loaded & _HEAVY
