@@ -8,4 +8,5 @@ from __future__ import annotations
 pytest_plugins = [
     "tests.support.rules",  # markers, --no-skips
     "tests.support.interpreters",  # other_pythons
+    "tests.support.spark",  # spark, spark_cluster, spark_connect, sail, any_connect
 ]

@@ -1,0 +1,77 @@
+"""Delta's jars for the Spark that is installed, fetched once with Maven and kept.
+
+What is fetched stands in `tests/environments/spark-*/pom.xml`. Spark's own way
+(`spark.jars.packages`) asks Ivy, which knows nothing of Maven's settings and so fails behind a
+mirror; it is the second choice, for a machine that has no `mvn`.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+from tests.support.processes import ROOT, cache_dir
+
+GROUPS = "io.delta,io.unitycatalog,org.apache.spark"
+ASK_IVY = """
+from pyspark import SparkConf, SparkContext
+import sys
+SparkContext(conf=SparkConf().setMaster("local[1]").set("spark.jars.packages", sys.argv[1])
+    .set("spark.jars.ivy", sys.argv[2]).set("spark.ui.enabled", "false")).stop()
+"""
+
+
+class NoJars(Exception):
+    """The jars could not be had; the text says why and what helps."""
+
+
+def delta_jars(spark_version: str) -> list[str]:
+    """The jars for `spark_version` ("4.2.0"), from the cache or fetched now."""
+    line = "spark-3.5" if spark_version.startswith("3.") else "spark-4"
+    pom = os.path.join(ROOT, "tests", "environments", line, "pom.xml")
+    with open(pom, "rb") as text:
+        digest = hashlib.sha256(text.read()).hexdigest()[:12]
+    kept = os.path.join(cache_dir("jars"), f"{line}-{digest}")
+    if not os.path.isdir(kept):
+        draft = f"{kept}.{os.getpid()}"
+        (_by_maven if shutil.which("mvn") else _by_ivy)(pom, draft)
+        if os.path.isdir(kept):  # another run was faster
+            shutil.rmtree(draft)
+        else:
+            os.rename(draft, kept)
+    return sorted(glob.glob(os.path.join(kept, "*.jar")))
+
+
+def _by_maven(pom: str, folder: str) -> None:
+    command = ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies"]
+    command += [f"-DincludeGroupIds={GROUPS}", f"-DoutputDirectory={folder}"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    if said.returncode != 0:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise NoJars(f"mvn could not fetch Delta's jars ({pom}): {said.stdout.strip()[:500]}")
+
+
+def _by_ivy(pom: str, folder: str) -> None:
+    ivy = f"{folder}.ivy"
+    command = [sys.executable, "-c", ASK_IVY, ",".join(_coordinates(pom)), ivy]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    if said.returncode == 0:
+        os.rename(os.path.join(ivy, "jars"), folder)
+    shutil.rmtree(ivy, ignore_errors=True)
+    if said.returncode != 0:
+        last = said.stderr.strip().splitlines()[-1:] or [""]
+        raise NoJars(f"Delta's jars need Maven (mvn) or a way to Maven Central: {last[0]}")
+
+
+def _coordinates(pom: str) -> list[str]:
+    space = "{http://maven.apache.org/POM/4.0.0}"
+    parts = ("groupId", "artifactId", "version")
+    return [
+        ":".join(str(dependency.findtext(space + part)) for part in parts)
+        for dependency in ET.parse(pom).iter(f"{space}dependency")
+    ]

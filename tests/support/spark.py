@@ -1,0 +1,187 @@
+"""Real Spark for the tests: `spark`, `spark_cluster`, `spark_connect`, `sail`, and `any_connect`.
+
+All are session-scoped. One JVM holds one SparkContext, so tests that want `spark_cluster` run last
+and end the session of `spark`. The Connect server is a process of its own; while a test uses a
+Connect session, `SPARK_CONNECT_MODE_ENABLED` is set as a Connect client has it.
+
+Each session has Delta Lake. `spark_environ` is the environment of all of them: a program started
+with it (`subprocess.run(..., env={**os.environ, **spark_environ})`) gets the same from a plain
+`SparkSession.builder.getOrCreate()` or `.remote("local[2]")`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.jars import NoJars, delta_jars
+from tests.support.java import NoJava, java_home
+from tests.support.processes import ROOT, free_port, server
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+JVM = ("spark", "spark_cluster", "spark_connect", "spark_environ")
+CONNECT = ("spark_connect", "sail")
+MODE = "SPARK_CONNECT_MODE_ENABLED"
+
+QUIET = """\
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n
+"""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts Spark, and put what needs the cluster behind all else."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if any(name in names for name in JVM):
+            item.add_marker("spark")
+        if "sail" in names:
+            item.add_marker("sail")
+    items.sort(key=lambda item: "spark_cluster" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def spark_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables under which any Spark driver, also a subprocess, has Delta and is quiet."""
+    pytest.importorskip("pyspark", reason="needs pyspark: pip install -e '.[test]'")
+    folder = tmp_path_factory.mktemp("spark")
+    environ = {
+        "SPARK_CONF_DIR": str(folder),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")])),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SPARK_HOME", raising=False)
+        try:
+            environ["JAVA_HOME"] = java_home()
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            jars = delta_jars(_pyspark_version())
+        except (NoJava, NoJars) as why:
+            pytest.skip(str(why))
+        lines = [f"{key} {value}\n" for key, value in _settings(jars, str(folder)).items()]
+        (folder / "spark-defaults.conf").write_text("".join(lines))
+        (folder / "log4j2.properties").write_text(QUIET)
+        yield environ
+
+
+@pytest.fixture(scope="session")
+def spark(spark_environ: dict[str, str]) -> Iterator[SparkSession]:
+    """A classic session in this process, `local[2]`."""
+    yield from _classic_session("local[2]")
+
+
+@pytest.fixture(scope="session")
+def spark_cluster(spark_environ: dict[str, str]) -> Iterator[SparkSession]:
+    """A classic session in this process whose two executors are processes of their own."""
+    from pyspark import SparkContext
+
+    if SparkContext._active_spark_context is not None:
+        SparkContext._active_spark_context.stop()
+    yield from _classic_session("local-cluster[2,1,1024]")
+
+
+@pytest.fixture(scope="session")
+def spark_connect(spark_environ: dict[str, str]) -> Iterator[SparkSession]:
+    """A Spark Connect session with a server in another process."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.support.connect_server", str(port)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        assert process.stdout.readline() == "listening\n", "the Spark Connect server ended early"
+        yield from _connect_session(port)
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def sail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A Spark Connect session with Sail: no JVM. It ignores `txnAppId` and `txnVersion`."""
+    for module in ("pyspark", "pysail"):
+        pytest.importorskip(module, reason=f"needs {module}: pip install -e '.[test]'")
+    port = free_port()
+    start = f"from pysail.spark import SparkConnectServer as S; S('127.0.0.1', {port})"
+    command = [sys.executable, "-c", f"{start}.start(background=False)"]
+    with server(command, port, str(tmp_path_factory.mktemp("sail") / "log")):
+        yield from _connect_session(port)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("spark_connect", marks=pytest.mark.spark),
+        pytest.param("sail", marks=pytest.mark.sail),
+    ]
+)
+def any_connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A Spark Connect session, of Spark and of Sail in turn."""
+    monkeypatch.setenv(MODE, "1")
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _connect_mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if any(name in request.fixturenames for name in CONNECT):
+        monkeypatch.setenv(MODE, "1")
+
+
+def _classic_session(master: str) -> Iterator[SparkSession]:
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.builder.master(master).appName("laketrace-tests").getOrCreate()
+    yield session
+    session.stop()  # does nothing where `spark_cluster` has stopped it
+
+
+def _connect_session(port: int) -> Iterator[SparkSession]:
+    from pyspark.sql.connect.session import SparkSession as Client
+
+    session = Client.builder.remote(f"sc://127.0.0.1:{port}").create()
+    yield session
+    session.stop()
+
+
+def _pyspark_version() -> str:
+    import pyspark
+
+    if importlib.util.find_spec("py4j") is None:
+        pytest.skip("pyspark-client is installed, which has no Spark: pip install -e '.[test]'")
+    return pyspark.__version__
+
+
+def _settings(jars: list[str], folder: str) -> dict[str, str]:
+    return {
+        "spark.jars": ",".join(jars),
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.warehouse.dir": os.path.join(folder, "warehouse"),
+        "spark.local.dir": os.path.join(folder, "local"),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.memory": "1g",
+        "spark.ui.port": "0",  # any free one; the status API is there
+        "spark.ui.showConsoleProgress": "false",
+    }
