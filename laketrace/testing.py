@@ -1,6 +1,6 @@
 """For tests of code that logs, and of sinks: records as objects, a clock, an examiner.
 
-Floor 6. Stands on: core.levels, core.logger, core.record, setup.
+Floor 6. Stands on: core.logger, core.records, setup.
 
     records = Records()              # a sink that keeps the records
     log.add(records)
@@ -19,53 +19,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from laketrace import setup
-from laketrace.core.levels import get_level
 from laketrace.core.logger import Logger
-from laketrace.core.record import Message, Record
+from laketrace.core.records import Records
 
-
-class Records(list[Record]):
-    """A sink that keeps what it gets: a list of `Record` that can be asked.
-
-    >>> from laketrace import get_logger
-    >>> log = get_logger("test", log_dir=None, stdout=False)
-    >>> records = Records()
-    >>> _ = log.add(records)
-    >>> log.info("table loaded", table="orders", rows=3)
-    >>> log.warning("late", table="customers")
-    >>> records.messages, records.having(table="orders")[0].extra["rows"]
-    (['table loaded', 'late'], 3)
-    >>> records.at("WARNING").messages
-    ['late']
-    >>> log.close()
-    """
-
-    def __call__(self, message: Message) -> None:
-        """Keep one record: what a handler calls."""
-        self.append(message.record)
-
-    @property
-    def messages(self) -> list[str]:
-        """The messages, in order."""
-        return [record.message for record in self]
-
-    def at(self, level: str | int) -> Records:
-        """The records of this level. Raises `ValueError` for an unknown one."""
-        wanted = get_level(level).no
-        return Records(record for record in self if record.level.no == wanted)
-
-    def having(self, **fields: Any) -> Records:
-        """The records that have all these fields with these values."""
-        items = fields.items()
-        return Records(record for record in self if items <= _Comparable(record.extra))
-
-
-class _Comparable(dict[str, Any]):
-    """A dict that tells whether it holds some items, also unhashable ones."""
-
-    def __ge__(self, items: Any) -> bool:
-        absent = object()
-        return all(self.get(key, absent) == value for key, value in items)
+__all__ = ["ManualClock", "Records", "SinkError", "examine_sink"]
 
 
 class ManualClock:

@@ -1,6 +1,6 @@
 """A pytest fixture that keeps the records of every logger as objects.
 
-Floor 6. Stands on: setup, testing.
+Floor 6. Stands on: core.records, setup.
 
 Installed with LakeTrace (entry point `laketrace`), used by name:
 
@@ -21,14 +21,14 @@ import pytest
 
 if TYPE_CHECKING:
     from laketrace.core.logger import Logger
-    from laketrace.testing import Records
+    from laketrace.core.records import Records
 
 
 @pytest.fixture
 def log_records() -> Iterator[Records]:
     """The records that LakeTrace's loggers emit during the test, as `laketrace.testing.Records`."""
     from laketrace import setup
-    from laketrace.testing import Records
+    from laketrace.core.records import Records
 
     records = Records()
     added: list[tuple[Logger, int]] = []
