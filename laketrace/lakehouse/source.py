@@ -1,0 +1,182 @@
+"""The lines of a segment, from its file or its archive, in blocks.
+
+Floor 7. Stands on: files.compression, files.segment.
+
+A block is bytes that begin and end where lines do. Offsets count uncompressed bytes. Memory is
+bounded: a line longer than 16 MiB, which no record is, comes in pieces marked as torn. An archive
+that breaks off is read as far as it goes and then has a `damage`: one damaged file must not stop
+its stream for ever. A segment that was compressed since it was listed is found under its new
+name, and one whose last writer has not left yet is told apart by `is_settled`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+from laketrace.files.compression import open_archive
+from laketrace.files.segment import ARCHIVES, Segment
+
+BLOCK_BYTES = 2 << 20
+PIECE_BYTES = 16 << 20
+_SETTLED_SECONDS = 10.0
+
+_fcntl: Any
+try:
+    import fcntl as _fcntl
+except ImportError:  # Windows
+    _fcntl = None
+
+
+class Block(NamedTuple):
+    """Whole lines; or, when `torn`, a piece of one that is too long for a record."""
+
+    offset: int
+    data: bytes
+    torn: bool = False
+
+
+class SegmentFile:
+    """The uncompressed bytes of a segment; `at` is the offset of the next one.
+
+    `damage` says what broke off the reading of an archive, None where nothing did.
+    Raises `FileNotFoundError` when the segment is gone, and `OSError` when the disk fails.
+    """
+
+    def __init__(self, segment: Segment) -> None:
+        self.damage: str | None = None
+        self.at = 0
+        self._file: BinaryIO | None = None
+        self._plain = False
+        for suffix in ("", *(ARCHIVES if not segment.suffix else ())):
+            try:
+                self._file = open_archive(segment.path + suffix)
+                self._plain = not (segment.suffix or suffix)
+                return
+            except FileNotFoundError:
+                continue
+            except Exception as error:  # a zip archive is looked into when it is opened
+                self._note(error)
+                return
+        raise FileNotFoundError(2, "the segment is gone", segment.path)
+
+    def __enter__(self) -> SegmentFile:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise error
+        self.damage = f"{type(error).__name__}: {error}"  # a codec's error has no errno
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end and at the damage."""
+        if self.damage is not None or self._file is None:
+            return b""
+        try:
+            data = self._file.read(size)
+        except Exception as error:
+            self._note(error)
+            return b""
+        self.at += len(data)
+        return data
+
+    def skip_to(self, offset: int) -> None:
+        """Go on to `offset`, or to the end where that comes first."""
+        if self._plain and self._file is not None:
+            self.at = self._file.seek(offset)
+        while self.at < offset and self.read(min(BLOCK_BYTES, offset - self.at)):
+            pass
+
+
+def read_blocks(file: SegmentFile, first: int = 0, end: int | None = None) -> Iterator[Block]:
+    """The lines that begin in the bytes `first` to `end` of a segment, in order.
+
+    The last line may lack its newline.
+    """
+    data = _skip_to_line(file, first) if first else b""
+    at, giant, more = file.at - len(data), False, True
+    while more and (giant or end is None or at < end):
+        chunk = file.read(BLOCK_BYTES)
+        data, more = data + chunk, bool(chunk)
+        while data and (giant or end is None or at < end):
+            limit = None if end is None else end - at
+            size, torn = _next_block(data, limit, giant, final=not more)
+            if not size:
+                break
+            yield Block(at, data[:size], torn)
+            giant = torn and data[size - 1] != 0x0A
+            at, data = at + size, data[size:]
+
+
+def _skip_to_line(file: SegmentFile, first: int) -> bytes:
+    """Go to the first line that begins at or behind `first`; what was read of it."""
+    file.skip_to(first - 1)  # the byte before decides whether a line begins at `first`
+    while data := file.read(BLOCK_BYTES):
+        newline = data.find(b"\n")
+        if newline >= 0:
+            return data[newline + 1 :]
+    return b""
+
+
+def _next_block(data: bytes, limit: int | None, giant: bool, final: bool) -> tuple[int, bool]:
+    """How many bytes of `data`, which begins with a line, make a block; 0: more are needed.
+
+    `limit` is where lines no longer belong to what is read; `giant`: `data` goes on with a line
+    whose first pieces have been given out. Only the first line of `data` can be longer than a
+    piece, because what is left over from the last round is the beginning of a line.
+    """
+    newline = data.find(b"\n", 0, PIECE_BYTES)
+    if newline < 0:
+        if len(data) > PIECE_BYTES or (giant and len(data) == PIECE_BYTES):
+            return PIECE_BYTES, True
+        return (len(data) if final else 0), giant
+    if giant:
+        return newline + 1, True
+    if limit is not None and limit <= len(data):
+        last = data.find(b"\n", limit - 1)  # the end of the last line that begins before
+        if last >= 0:
+            return last + 1, False
+    return data.rfind(b"\n") + 1, False
+
+
+def is_settled(segment: Segment) -> bool:
+    """Whether nobody can write to a segment any more.
+
+    A rotation renames the active file first and waits for the last writer afterwards. Until it
+    closes the file it holds a shared lock on it, whoever asks from whichever process. Where the
+    file system knows no locks, ten seconds without a change stand for that.
+
+    >>> is_settled(Segment("/no/such/a.log.20261121_103200", "a", "20261121_103200", 0, ""))
+    True
+    """
+    if segment.suffix:
+        return True  # made from a settled one
+    try:
+        descriptor = os.open(segment.path, os.O_RDONLY)
+    except OSError:
+        return True  # compressed or deleted in the meantime; reading will tell
+    try:
+        if _fcntl is not None:
+            _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
+            return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+    return time.time() - segment_mtime(segment) >= _SETTLED_SECONDS
+
+
+def segment_mtime(segment: Segment) -> float:
+    """When the file of a segment was last changed, in Unix seconds; 0 when it is gone."""
+    try:
+        return os.stat(segment.path).st_mtime
+    except OSError:
+        return 0.0

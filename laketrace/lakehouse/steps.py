@@ -1,0 +1,55 @@
+"""The order of an upload, step by step, and the place where a test can stop it dead.
+
+Floor 7. Stands on: nothing.
+
+For one directory, in this order:
+
+    locked      the directory's upload lock is held (or cannot be had, and is done without)
+    recovered   what dead processes left active is finished
+    listed      the settled segments and the ledger are read
+  for each stream, for each segment in order, when there is a target:
+    planned     name, form and digest of the copy are durable in the ledger
+    sending     half of the copy is on its way
+    sent        the store has acknowledged the copy
+    verified    the copy was read back and has the planned digest
+    copied      the ledger says so
+  for each stream, for each commit, when there is a table:
+    reading     the version that the table holds of this stream is known
+    writing     half of the rows are on their way
+    committed   the table has acknowledged the commit
+    recorded    the ledger says so
+  then:
+    manifested  the manifests of the runs name the new copies
+    done        `<stem>.done` names what is confirmed everywhere
+    deleted     confirmed local segments are removed, where that is wanted
+
+A crash between any two of them costs work, never a record: names come from identity, the
+table's own transaction record is asked before each commit, and each ledger line is one write.
+
+The environment variable LAKETRACE_TEST_CRASH_AT, which only tests set, kills the process (SIGKILL)
+when it comes to a step for the nth time: `committed` or `committed:3`.
+"""
+
+from __future__ import annotations
+
+import os
+
+STEPS = (
+    "locked", "recovered", "listed", "planned", "sending", "sent", "verified", "copied",
+    "reading", "writing", "committed", "recorded", "manifested", "done", "deleted",
+)  # fmt: skip
+
+_name, _, _count = os.environ.get("LAKETRACE_TEST_CRASH_AT", "").partition(":")
+_left = int(_count or 1) if _name else 0
+
+
+def step(name: str) -> None:
+    """Pass a step of the list above; a test may have the process end here.
+
+    >>> step("locked")
+    """
+    global _left
+    if _left and name == _name:
+        _left -= 1
+        if not _left:
+            os.kill(os.getpid(), 9)
