@@ -1,6 +1,6 @@
 """For tests of code that logs, and of sinks: records as objects, a clock, an examiner.
 
-Floor 6. Stands on: core.logger, core.records, setup.
+Floor 6. Stands on: core.logger, core.records, errors, setup.
 
     records = Records()              # a sink that keeps the records
     log.add(records)
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from laketrace import setup
 from laketrace.core.logger import Logger
 from laketrace.core.records import Records
+from laketrace.errors import LakeTraceError
 
 __all__ = ["ManualClock", "Records", "SinkError", "examine_sink"]
 
@@ -80,7 +81,7 @@ def _ns(at: datetime) -> int:
 Made = tuple[Any, Callable[[], str]]
 
 
-class SinkError(AssertionError):
+class SinkError(LakeTraceError, AssertionError):
     """A sink breaks rules of the contract; `problems` are all of them."""
 
     def __init__(self, problems: list[str]) -> None:

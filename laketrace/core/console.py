@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from io import TextIOWrapper
+from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any, Literal, NamedTuple, TextIO
 
 from laketrace.core.record import Record
@@ -66,7 +66,7 @@ class StreamSink:
         stream = self.stream
         if stream is None or getattr(stream, "closed", False) is True:
             raise StreamGoneError(f"{self.name} is closed")
-        if type(stream) is TextIOWrapper and os.name == "posix":
+        if isinstance(self._target, str) and _is_standard(stream):
             _write_through(stream, text)
             return
         try:
@@ -81,6 +81,17 @@ def _flush(stream: Any) -> None:
     flush = getattr(stream, "flush", None)
     if flush is not None:
         flush()
+
+
+def _is_standard(stream: Any) -> bool:
+    """Whether this is what the interpreter opens for itself: text over a buffer over a file."""
+    buffer = getattr(stream, "buffer", None)
+    return (
+        os.name == "posix"
+        and type(stream) is TextIOWrapper
+        and type(buffer) is BufferedWriter
+        and type(buffer.raw) is FileIO
+    )
 
 
 def _write_through(stream: TextIOWrapper, text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timezone
 
 from laketrace.core.record import Record
 from laketrace.core.timestamp import iso
@@ -59,7 +59,7 @@ def time_format(spec: str) -> Callable[[Record], str]:
     """The function that shows a record's time as `spec` says.
 
     A spec with `%` is one of strftime, any other is made of loguru's tokens, where text in
-    brackets stands for itself.
+    brackets stands for itself. Raises `ValueError` for one that strftime refuses.
 
     >>> from types import SimpleNamespace
     >>> from datetime import datetime, timezone
@@ -70,6 +70,12 @@ def time_format(spec: str) -> Callable[[Record], str]:
     if not spec:
         return default_time
     if "%" in spec:
+        try:
+            format(datetime(2026, 11, 21, tzinfo=timezone.utc), spec)
+        except ValueError as error:
+            raise ValueError(
+                f"{spec!r} is not a time format: {error}. Use e.g. %Y-%m-%d %H:%M:%S."
+            ) from None
         return lambda record: format(record.timestamp, spec)
     pieces: list[str | Callable[[datetime], str]] = []
     end = 0

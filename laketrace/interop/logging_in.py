@@ -87,6 +87,7 @@ def take_in(log: Logger, record: logging.LogRecord) -> None:
 
     def as_it_was(made: Record) -> Mapping[str, Any]:
         made.timestamp_ns = round(record.created * 1e6) * 1000
+        made._timestamp = None  # another enricher may have asked for it already
         if made.file is not None:
             made.file, made.line = record.pathname, record.lineno
             made.function, made.module = record.funcName, record.module

@@ -153,6 +153,16 @@ def test_what_an_encoding_lacks_is_escaped_on_real_stdout():
     assert done.stdout == rb"caf\xe9" + b"\n"
 
 
+def test_a_compressed_file_gets_its_text_through_the_compressor(tmp_path):
+    """Only the interpreter's own streams are written past their buffer."""
+    import gzip
+
+    with gzip.open(tmp_path / "log.gz", "wt") as file:
+        StreamSink(file).write("one\n")
+
+    assert gzip.open(tmp_path / "log.gz", "rt").read() == "one\n"
+
+
 def test_records_stay_in_order_with_what_the_program_prints():
     """Writing past the buffer never overtakes a `print`."""
     done = run_python(

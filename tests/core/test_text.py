@@ -119,6 +119,7 @@ def test_templates_render(template, text):
         ("{level: <{width}}", "a format spec cannot hold a placeholder"),
         ("{message:d}", "Use a format spec like {message: <8}"),
         ("{pid:%H}", "{pid:%H}"),
+        ("{timestamp:%H\ud800}", "is not a time format"),
         ("{message!x}", "{message!x} has no such conversion. Use !s, !r or !a."),
         ("<tabel>{message}", "<tabel> is not a colour tag. Use level, bold"),
         ("<fg 300>{message}</>", "<fg 300> is not a colour tag"),
