@@ -9,4 +9,6 @@ pytest_plugins = [
     "tests.support.rules",  # markers, --no-skips
     "tests.support.interpreters",  # other_pythons
     "tests.support.spark",  # spark, spark_cluster, spark_connect, sail, any_connect
+    "tests.support.faults",  # full_disk, fuse_mount
+    "tests.support.stores",  # s3_server, s3_bucket, azurite, azure_container
 ]

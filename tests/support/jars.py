@@ -8,14 +8,13 @@ mirror; it is the second choice, for a machine that has no `mvn`.
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-from tests.support.processes import ROOT, cache_dir
+from tests.support.processes import ROOT, made_once
 
 GROUPS = "io.delta,io.unitycatalog,org.apache.spark"
 ASK_IVY = """
@@ -34,16 +33,7 @@ def delta_jars(spark_version: str) -> list[str]:
     """The jars for `spark_version` ("4.2.0"), from the cache or fetched now."""
     line = "spark-3.5" if spark_version.startswith("3.") else "spark-4"
     pom = os.path.join(ROOT, "tests", "environments", line, "pom.xml")
-    with open(pom, "rb") as text:
-        digest = hashlib.sha256(text.read()).hexdigest()[:12]
-    kept = os.path.join(cache_dir("jars"), f"{line}-{digest}")
-    if not os.path.isdir(kept):
-        draft = f"{kept}.{os.getpid()}"
-        (_by_maven if shutil.which("mvn") else _by_ivy)(pom, draft)
-        if os.path.isdir(kept):  # another run was faster
-            shutil.rmtree(draft)
-        else:
-            os.rename(draft, kept)
+    kept = made_once(pom, _by_maven if shutil.which("mvn") else _by_ivy)
     return sorted(glob.glob(os.path.join(kept, "*.jar")))
 
 
@@ -52,7 +42,6 @@ def _by_maven(pom: str, folder: str) -> None:
     command += [f"-DincludeGroupIds={GROUPS}", f"-DoutputDirectory={folder}"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if said.returncode != 0:
-        shutil.rmtree(folder, ignore_errors=True)
         raise NoJars(f"mvn could not fetch Delta's jars ({pom}): {said.stdout.strip()[:500]}")
 
 

@@ -1,13 +1,15 @@
-"""Servers that a test run starts on loopback, and the folder where installed things are kept."""
+"""Servers that a test run starts on loopback, and the folder that keeps what was fetched for it."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -22,6 +24,24 @@ def cache_dir(*parts: str) -> str:
     path = os.path.join(base, *parts)
     os.makedirs(path, exist_ok=True)
     return path
+
+
+def made_once(recipe: str, make: Callable[[str, str], None]) -> str:
+    """The folder that `make(recipe, folder)` filled once for this text of `recipe`."""
+    with open(recipe, "rb") as text:
+        digest = hashlib.sha256(text.read()).hexdigest()[:12]
+    name = os.path.basename(os.path.dirname(recipe))
+    kept = os.path.join(cache_dir(), f"{name}-{digest}")
+    if not os.path.isdir(kept):
+        draft = f"{kept}.{os.getpid()}"
+        try:
+            make(recipe, draft)
+            os.rename(draft, kept)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            if not os.path.isdir(kept):  # else another run was faster, and its folder serves
+                raise
+    return kept
 
 
 def free_port() -> int:
