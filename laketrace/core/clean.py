@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from laketrace.core.encode import as_text, quote, to_json
+from laketrace.core.encode import Encoder, as_text, quote
 
 # C0 and DEL drive terminals, C1 (0x9b) does as well, U+2028/2029 end a line for many readers, the
 # bidirectional controls show text in another order than it is (CVE-2021-42574), and lone
@@ -24,6 +24,7 @@ _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_plain = Encoder()
 # A value without these needs no quotes in `key=value key=value`.
 _BARE = re.compile(r"[^\s\"'=\[\],]+\Z")
 
@@ -52,32 +53,34 @@ def clean(text: str) -> str:
     return text if text.isprintable() else _UNSAFE.sub(_escape, text)
 
 
-def value_text(value: Any) -> str:
+def value_text(value: Any, encoder: Encoder = _plain) -> str:
     """A field's value as clean text: a string as it is, anything else as JSON; never raises.
+
+    `encoder` redacts what is nested in the value.
 
     >>> value_text("raw zone"), value_text([1, 2.5, None])
     ('raw zone', '[1,2.5,null]')
     """
-    return clean(str.__str__(value) if isinstance(value, str) else to_json(value))
+    return clean(str.__str__(value) if isinstance(value, str) else encoder.value(value))
 
 
-def field_text(key: Any, value: Any) -> str:
+def field_text(key: Any, value: Any, encoder: Encoder = _plain) -> str:
     """One field as `key=value`, quoted where it could be taken for more than one field.
 
     >>> print(field_text("rows", 3), field_text("user", "bob admin=true"))
     rows=3 user="bob admin=true"
     """
-    shown = _bare(str.__str__(value)) if isinstance(value, str) else value_text(value)
+    shown = _bare(str.__str__(value)) if isinstance(value, str) else value_text(value, encoder)
     return f"{_bare(as_text(key))}={shown}"
 
 
-def fields_text(fields: Mapping[str, Any], separator: str = " ") -> str:
+def fields_text(fields: Mapping[str, Any], encoder: Encoder = _plain, separator: str = " ") -> str:
     """All fields, in order.
 
     >>> fields_text({"table": "orders", "rows": 3})
     'table=orders rows=3'
     """
-    return separator.join([field_text(key, value) for key, value in fields.items()])
+    return separator.join([field_text(key, value, encoder) for key, value in fields.items()])
 
 
 def _bare(text: str) -> str:

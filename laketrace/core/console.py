@@ -1,6 +1,6 @@
 """Records on a stream that somebody reads: a terminal, a notebook, a pipe.
 
-Floor 1. Stands on: core.record, core.text.
+Floor 1. Stands on: core.encode, core.record, core.text.
 
 `StreamSink("stdout")` writes to the `sys.stdout` of the moment, because notebooks and tests
 replace it. Each record is one write of whole lines, flushed, so that what was logged before a kill
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any, Literal, NamedTuple, TextIO
 
+from laketrace.core.encode import Encoder
 from laketrace.core.record import Record
 from laketrace.core.text import DEFAULT_FORMAT, compile_format
 
@@ -155,8 +156,8 @@ class ConsoleForm:
 
     With `mode="auto"` it is text where a person looks and `json(record)` anywhere else; "text" and
     "json" are always that. `watched` answers the question in advance, for a notebook whose streams
-    tell nothing. Text is coloured where `wants_color` says so. The decision is made once for each
-    stream.
+    tell nothing; `encoder` shows and redacts nested values. Text is coloured where `wants_color`
+    says so. The decision is made once for each stream.
 
     Raises `ValueError` for a template that `compile_format` refuses.
     """
@@ -169,12 +170,14 @@ class ConsoleForm:
         mode: Literal["auto", "text", "json"] = "auto",
         template: str = DEFAULT_FORMAT,
         watched: bool | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         self._sink = sink
         self._json = json
         self._mode = mode
         self._template = template
         self._watched = watched
+        self._encoder = encoder
         compile_format(template)
         self._choice: _Choice | None = None
 
@@ -190,4 +193,4 @@ class ConsoleForm:
         watched = is_watched(stream) if self._watched is None else self._watched
         if self._mode == "json" or (self._mode == "auto" and not watched):
             return self._json
-        return compile_format(self._template, color=wants_color(stream))
+        return compile_format(self._template, color=wants_color(stream), encoder=self._encoder)

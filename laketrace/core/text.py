@@ -18,7 +18,7 @@ from typing import Any
 
 from laketrace.core.clean import clean, escaped, fields_text, value_text
 from laketrace.core.colors import Markup, Part
-from laketrace.core.encode import as_text
+from laketrace.core.encode import Encoder, as_text
 from laketrace.core.record import Record
 from laketrace.core.timetokens import time_format
 
@@ -75,14 +75,19 @@ _CONVERSIONS: dict[str | None, Callable[[Any], Any]] = {"s": as_text, "r": repr,
 
 
 def compile_format(
-    template: str, *, color: bool = False, append_fields: bool = False
+    template: str,
+    *,
+    color: bool = False,
+    append_fields: bool = False,
+    encoder: Encoder | None = None,
 ) -> Callable[[Record], str]:
     """The function that renders a record as `template` says, without a newline at its end.
 
     `color` turns the colour tags into terminal codes; otherwise they are dropped.
     `append_fields` puts the record's fields behind `{message}` as ` [k=v, ...]` when the
     template has no place for them, as the `format` setting did in 1.x. An exception is added at
-    the end when the template does not place `{exception}`.
+    the end when the template does not place `{exception}`. `encoder` makes text of values that
+    are no strings, and redacts what is nested in them.
 
     Raises `ValueError` for a template that is not well formed, or that names a placeholder or a
     colour tag which does not exist.
@@ -102,6 +107,7 @@ process_name, line, pid, thread_id, elapsed, level.no, extra, extra[name], excep
     names = {name for _, name, _, _ in pieces}
     append_fields = append_fields and not any(name.startswith("extra") for name in names)
     markup = Markup(color)
+    fields = _Fields(encoder or Encoder())
     parts: list[Part] = []
     for literal, name, spec, conversion in pieces:
         parts += markup.parse(literal.replace("\n", _NEW_LINE))
@@ -109,11 +115,11 @@ process_name, line, pid, thread_id, elapsed, level.no, extra, extra[name], excep
             _drop_space(parts)
             parts.append(_exception)
         elif name == "extra" and not spec and not conversion:
-            parts.append(_spaced_fields if _drop_space(parts, 1) else _fields)
+            parts.append(fields.spaced if _drop_space(parts, 1) else fields.all)
         elif name:
-            parts.append(_field(name, spec, conversion))
+            parts.append(fields.part(name, spec, conversion))
             if name == "message" and append_fields:
-                parts.append(_appended_fields)
+                parts.append(fields.appended)
     markup.finish()
     if "exception" not in names:
         parts.append(_exception)
@@ -167,48 +173,69 @@ def _checked(name: str, conversion: str | None) -> str:
     )
 
 
-def _field(name: str, spec: str, conversion: str | None) -> Callable[[Record], str]:
-    if name == "timestamp":
-        return _cleaned(time_format(spec), "", conversion)
-    if name in _TEXTS:
-        _try_spec(name, spec, "" if conversion is None else _CONVERSIONS[conversion]("x"))
-        return _cleaned(_TEXTS[name], spec, conversion)
-    if name in _NUMBERS:
-        sample = 0.5 if name == "elapsed" else 0
-        _try_spec(name, spec, sample if conversion is None else _CONVERSIONS[conversion](sample))
-        if name == "elapsed" and not spec:
-            spec = ".6f"
-        return _cleaned(_NUMBERS[name], spec, conversion)
-    if name == "extra":
-        return _cleaned(lambda record: fields_text(record.extra), spec, conversion)
-    return _cleaned(_extra_getter(name), spec, conversion)
+class _Fields:
+    """The parts that show fields, with the encoder that shows their values."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def part(self, name: str, spec: str, conversion: str | None) -> Callable[[Record], str]:
+        """One placeholder; raises `ValueError` for a spec that cannot fit it."""
+        if name == "timestamp":
+            return self._shown(time_format(spec), "", conversion)
+        if name in _TEXTS:
+            _try_spec(name, spec, "x", conversion)
+            return self._shown(_TEXTS[name], spec, conversion)
+        if name in _NUMBERS:
+            _try_spec(name, spec, 0.5 if name == "elapsed" else 0, conversion)
+            if name == "elapsed" and not spec:
+                spec = ".6f"
+            return self._shown(_NUMBERS[name], spec, conversion)
+        if name == "extra":
+            return self._shown(self.all, spec, conversion)
+        return self._shown(_extra_getter(name), spec, conversion)
+
+    def _shown(self, get: _Getter, spec: str, conversion: str | None) -> Callable[[Record], str]:
+        """The value, converted, formatted and made harmless; never raises."""
+        convert = _CONVERSIONS.get(conversion)
+        encoder = self._encoder
+
+        def part(record: Record) -> str:
+            value = get(record)
+            if value is None:
+                value = _NOTHING
+            try:
+                if convert is not None:  # of what is not a scalar, JSON stays the only form
+                    scalar = isinstance(value, (str, int, float))
+                    value = convert(value) if scalar else encoder.value(value)
+                return clean(format(value, spec)) if spec else value_text(value, encoder)
+            except Exception:
+                return value_text(value, encoder)
+
+        return part
+
+    def all(self, record: Record) -> str:
+        """Every field."""
+        return fields_text(record.extra, self._encoder) if record.extra else ""
+
+    def spaced(self, record: Record) -> str:
+        """Every field, with the space before the first."""
+        return " " + fields_text(record.extra, self._encoder) if record.extra else ""
+
+    def appended(self, record: Record) -> str:
+        """Every field as 1.x put them behind the message."""
+        if not record.extra:
+            return ""
+        return f" [{fields_text(record.extra, self._encoder, ', ')}]"
 
 
-def _try_spec(name: str, spec: str, sample: Any) -> None:
+def _try_spec(name: str, spec: str, sample: Any, conversion: str | None) -> None:
     try:
-        format(sample, spec)
+        format(sample if conversion is None else _CONVERSIONS[conversion](sample), spec)
     except ValueError as error:
         raise ValueError(
             f"{{{name}:{spec}}}: {error}. Use a format spec like {{{name}: <8}}."
         ) from None
-
-
-def _cleaned(get: _Getter, spec: str, conversion: str | None) -> Callable[[Record], str]:
-    """The value, converted, formatted and made harmless; never raises."""
-    convert = _CONVERSIONS.get(conversion)
-
-    def part(record: Record) -> str:
-        value = get(record)
-        if value is None:
-            value = _NOTHING
-        try:
-            if convert is not None:
-                value = convert(value)
-            return clean(format(value, spec) if spec else value_text(value))
-        except Exception:
-            return value_text(value)
-
-    return part
 
 
 def _extra_getter(name: str) -> _Getter:
@@ -223,18 +250,6 @@ def _extra_getter(name: str) -> _Getter:
         return value
 
     return get
-
-
-def _fields(record: Record) -> str:
-    return fields_text(record.extra) if record.extra else ""
-
-
-def _spaced_fields(record: Record) -> str:
-    return " " + fields_text(record.extra) if record.extra else ""
-
-
-def _appended_fields(record: Record) -> str:
-    return f" [{fields_text(record.extra, ', ')}]" if record.extra else ""
 
 
 def _exception(record: Record) -> str:

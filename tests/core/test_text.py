@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from laketrace.core.encode import Encoder
 from laketrace.core.levels import Level, get_level
 from laketrace.core.record import Record, Source
 from laketrace.core.text import DEFAULT_FORMAT, compile_format
@@ -295,3 +296,26 @@ def test_time_formats_cover_loguru_tokens():
         "2026 26 4 November Nov 11 11 322 322 18 18 Wednesday Wed 2 3 11 11 11 11 06 6 40 40 "
         "1 12 123456 AM +0000"
     )
+
+
+class NamesRule:
+    """Stands for a redactor that knows one name."""
+
+    scrubs = False
+
+    def is_secret(self, name: str) -> bool:
+        return name == "password"
+
+    def scrub(self, text: str) -> str:
+        return text
+
+
+@pytest.mark.parametrize(
+    "template", ["{message} {extra}", "{extra[db]}", "{message} ", "{extra[db]!r}"]
+)
+def test_a_secret_nested_in_a_field_is_not_shown(template):
+    """The encoder redacts what lies deeper than the record's own fields."""
+    record = make_record(db={"host": "h", "password": "hunter2"})
+    render = compile_format(template, append_fields=True, encoder=Encoder(NamesRule()))
+
+    assert '"password":"[REDACTED]"' in render(record)
