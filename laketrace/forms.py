@@ -38,7 +38,9 @@ def form_of(config: LakeTraceConfig, encoder: Encoder) -> Form | None:
         template: Any = config.checked("format")
         if callable(template):
             return template  # type: ignore[no-any-return]
-        return compile_format(template or DEFAULT_FORMAT, append_fields=template is not None)
+        return compile_format(
+            template or DEFAULT_FORMAT, append_fields=template is not None, encoder=encoder
+        )
     if config.checked("schema"):
         schema = preset(config.checked("schema"), encoder)
         return lambda record: encoder.value(schema(record))
@@ -67,6 +69,7 @@ def console_form(
         mode=config.checked("stdout"),
         template=template if isinstance(template, str) else DEFAULT_FORMAT,
         watched=watched,
+        encoder=encoder,
     )
 
 
