@@ -15,9 +15,11 @@ import math
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from json.encoder import encode_basestring as _quote_unicode
 from json.encoder import encode_basestring_ascii as _quote_ascii
+from types import MappingProxyType
 from typing import Any, Protocol
 
 MAX_DEPTH = 32
@@ -298,8 +300,10 @@ def _structure(value: Any, kind: type) -> tuple[str, Any]:
         return "value", int(int.__index__(value))
     if isinstance(value, float):
         return "value", float.__float__(value)
-    if kind.__module__ in ("collections", "types") and kind.__name__ in ("deque", "mappingproxy"):
-        return "container", dict(value) if kind.__name__ == "mappingproxy" else list(value)
+    if kind is MappingProxyType:
+        return "container", dict(value)
+    if kind is deque:
+        return "container", list(value)
     return "value", value
 
 

@@ -174,9 +174,12 @@ class Record:
 
     def to_json(self, encoder: Encoder, *, details: bool = False) -> str:
         """The JSON line without its newline; with `details` thread, process and caller too."""
-        members = encoder.members(self.extra)
+        extra = self.extra
+        added: dict[str, Any] = {}
         if details:
-            members += Encoder().members(self.details())
+            added = self.details()
+            extra = {f"extra_{key}" if key in added else key: extra[key] for key in extra}
+        members = encoder.members(extra) + encoder.members(added)
         return (
             f'{{"timestamp":"{iso(self.timestamp_ns)}","level":{quote(self.level.name)}'
             f',"message":{encoder.text(self.message)}{self.source.members()}{members}'

@@ -33,6 +33,8 @@ FLOORS = {
     "": 8,
     "__main__": 8,
 }
+# The steps of floor 5, from settings to `get_logger`; each stands on those before it.
+STEPS = ["forms", "adding", "assembly", "setup"]
 MAY_USE_ANNEXES = {"cli": {"spark", "lakehouse", "pipeline", "monitor"}, "pipeline": {"spark"}}
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import ast
 
 import pytest
-from tests.house.house import FLOORS, MAY_USE_ANNEXES, Module, imports_of, modules, stands_on
+from tests.house.house import (
+    FLOORS,
+    MAY_USE_ANNEXES,
+    STEPS,
+    Module,
+    imports_of,
+    modules,
+    stands_on,
+)
 
 each_module = pytest.mark.parametrize("module", modules(), ids=lambda module: module.name or "door")
 
@@ -26,7 +34,11 @@ def test_imports_point_down(module: Module) -> None:
         house = name.partition(".")[0]
         if house == module.house or house in MAY_USE_ANNEXES.get(module.house, ()):
             continue
-        assert FLOORS[house] < FLOORS[module.house], f"{module.name} imports {name}"
+        assert _height(house) < _height(module.house), f"{module.name} imports {name}"
+
+
+def _height(house: str) -> tuple[int, int]:
+    return FLOORS[house], STEPS.index(house) if house in STEPS else 0
 
 
 @each_module

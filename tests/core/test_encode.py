@@ -1,0 +1,297 @@
+"""Any value becomes valid JSON text, and costs at most itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import json
+import pathlib
+import uuid
+from collections import OrderedDict, deque, namedtuple
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laketrace.core.encode import MAX_DEPTH, Encoder, as_text, quote, to_json
+
+
+def strict(text: str) -> Any:
+    """Parse as RFC 8259 has it: no NaN, no lone surrogate, no doubled key, valid UTF-8."""
+
+    def refuse(constant: str) -> Any:
+        raise AssertionError(f"{constant} is no JSON")
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len({key for key, _ in items}) == len(items), "a key stands twice"
+        return dict(items)
+
+    parsed = json.loads(text.encode("utf-8"), parse_constant=refuse, object_pairs_hook=pairs)
+    json.dumps(parsed, ensure_ascii=False).encode("utf-8")
+    return parsed
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Word(str, enum.Enum):
+    YES = "yes"
+
+
+@dataclasses.dataclass
+class Order:
+    id: int
+    tags: set[str]
+
+
+Point = namedtuple("Point", "x y")
+
+
+class Row(tuple):
+    """What PySpark's Row is: a tuple with `__fields__`."""
+
+    __fields__ = ("id", "name")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        (True, True),
+        (2**63, 2**63),
+        (2**64, "18446744073709551616"),
+        (-(2**63) - 1, "-9223372036854775809"),
+        (1.5, 1.5),
+        (float("nan"), "NaN"),
+        (float("inf"), "Infinity"),
+        (float("-inf"), "-Infinity"),
+        (decimal.Decimal("1.20"), "1.20"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (pathlib.PurePosixPath("/tmp/x"), "/tmp/x"),
+        (3 + 2j, "(3+2j)"),
+        (dt.date(2026, 11, 21), "2026-11-21"),
+        (dt.time(10, 30), "10:30:00"),
+        (dt.datetime(2026, 11, 21, tzinfo=dt.timezone.utc), "2026-11-21T00:00:00+00:00"),
+        (dt.timedelta(minutes=1.5), 90.0),
+        (b"caf\xc3\xa9", "café"),
+        (b"\xff", "\\xff"),
+        (bytearray(b"x"), "x"),
+        (Colour.RED, "red"),
+        (Number.ONE, 1),
+        (Word.YES, "yes"),
+        ({1}, [1]),
+        (frozenset({1}), [1]),
+        ((1, 2), [1, 2]),
+        (deque([1]), [1]),
+        (range(3), "range(0, 3)"),
+        (Point(1, 2), {"x": 1, "y": 2}),
+        (Row((7, "a")), {"id": 7, "name": "a"}),
+        (Order(1, {"a"}), {"id": 1, "tags": ["a"]}),
+        (OrderedDict(a=1), {"a": 1}),
+        (MappingProxyType({"a": 1}), {"a": 1}),
+        ({1: "x", "1": "y"}, {"1": "x", "1_2": "y"}),
+        ({None: 1, (1, 2): 2}, {"None": 1, "(1, 2)": 2}),
+        (ValueError("x"), "ValueError('x')"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_every_value_has_its_form(value: object, expected: object) -> None:
+    """What JSON does not know has the form that the documentation promises."""
+    assert strict(to_json(value)) == expected
+
+
+class Hostile:
+    """Every special method that an encoder might touch raises."""
+
+    def _raise(self, *args: object) -> Any:
+        raise RuntimeError("no")
+
+    __repr__ = __str__ = __hash__ = __len__ = __iter__ = __eq__ = __bool__ = _raise
+
+
+class HostileList(list):  # type: ignore[type-arg]
+    __iter__ = __len__ = __repr__ = Hostile._raise
+
+
+class HostileDict(dict):  # type: ignore[type-arg]
+    items = keys = __iter__ = __len__ = __repr__ = Hostile._raise
+
+
+class HostileText(str):
+    __str__ = __repr__ = __len__ = Hostile._raise
+
+
+class HostileKey:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: Hostile(), "<unprintable Hostile: RuntimeError>"),
+        (lambda: [1, Hostile()], [1, "<unprintable Hostile: RuntimeError>"]),
+        (lambda: HostileList([1]), [1]),
+        (lambda: HostileDict(a=1), {"a": 1}),
+        (lambda: HostileText("x"), "x"),
+        (lambda: {HostileKey(): 1}, {"<unprintable HostileKey: RuntimeError>": 1}),
+    ],
+)
+def test_a_hostile_object_costs_at_most_its_own_value(
+    make: Callable[[], object], expected: object
+) -> None:
+    """Special methods that raise end in a short marker, or are not called at all."""
+    assert strict(to_json(make())) == expected
+
+
+def test_a_cycle_ends_in_a_marker() -> None:
+    """A structure that contains itself is shown up to the point where it closes."""
+    cycle: dict[str, Any] = {"name": "a"}
+    cycle["self"] = [cycle]
+
+    assert strict(to_json(cycle)) == {"name": "a", "self": ["<cycle>"]}
+
+
+def test_the_same_object_twice_is_no_cycle() -> None:
+    """Only an object inside itself is a cycle; beside itself it is shown twice."""
+    shared = [1]
+
+    assert strict(to_json([shared, shared])) == [[1], [1]]
+
+
+def test_deep_nesting_ends_in_a_marker() -> None:
+    """Two thousand levels are shown to a depth that no reader chokes on."""
+    deep: list[Any] = []
+    for _ in range(2000):
+        deep = [deep]
+
+    text = to_json(deep)
+
+    assert f"nested deeper than {MAX_DEPTH} levels" in text
+    strict(text)
+
+
+def test_a_huge_integer_is_shown_without_quadratic_work() -> None:
+    """Digits beyond what CPython converts come as hexadecimal."""
+    assert strict(to_json(10**5000)) == hex(10**5000)
+
+
+def test_a_long_container_says_how_much_is_missing() -> None:
+    """More than 100,000 items are counted, not written."""
+    items = strict(to_json(list(range(100_003))))
+
+    assert items[-1] == "<3 more>"
+
+
+def test_a_repr_that_logs_itself_ends() -> None:
+    """A `__repr__` that encodes its own object again and again is stopped by a marker."""
+
+    class Loop:
+        def __repr__(self) -> str:
+            return to_json(Loop())
+
+    assert "its repr logs itself" in to_json(Loop())
+
+
+def test_numpy_and_pandas_scalars_have_their_values() -> None:
+    """Scalars of the two libraries are what they stand for."""
+    numpy = pytest.importorskip("numpy")
+    pandas = pytest.importorskip("pandas")
+    values = {
+        "int": numpy.int64(3),
+        "float": numpy.float32(0.5),
+        "nan": numpy.float64("nan"),
+        "bool": numpy.bool_(True),
+        "text": numpy.str_("x"),
+        "when": pandas.Timestamp("2026-11-21", tz="UTC"),
+        "NaT": pandas.NaT,
+        "NA": pandas.NA,
+        "span": pandas.Timedelta("90s"),
+        "span64": numpy.timedelta64(1500, "ms"),
+        "when64": numpy.datetime64("2026-11-21"),
+        "array": numpy.array([1, 2]),
+    }
+
+    assert strict(to_json(values)) == {
+        "int": 3,
+        "float": 0.5,
+        "nan": "NaN",
+        "bool": True,
+        "text": "x",
+        "when": "2026-11-21T00:00:00+00:00",
+        "NaT": None,
+        "NA": None,
+        "span": 90.0,
+        "span64": 1.5,
+        "when64": "2026-11-21",
+        "array": [1, 2],
+    }
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [("x", "x"), (None, "None"), (3, "3"), (b"\xffx", "\\xffx"), (MappingProxyType({}), "{}")],
+)
+def test_anything_can_be_a_message(message: object, expected: str) -> None:
+    """A message is text; what is none is shown as one."""
+    assert as_text(message) == expected
+
+
+any_text = st.text(st.characters(codec=None, exclude_categories=()), max_size=40)
+any_value = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | any_text
+    | st.binary(max_size=20)
+    | st.datetimes()
+    | st.timedeltas()
+    | st.decimals()
+    | st.uuids()
+    | st.complex_numbers(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(any_text | st.integers() | st.booleans(), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(any_value)
+def test_whatever_the_value_the_text_is_one_line_of_strict_json(value: object) -> None:
+    """The text parses strictly and has no raw control character, line separator or surrogate."""
+    text = to_json(value)
+
+    strict(text)
+    assert not any(ord(char) < 0x20 or 0x7F <= ord(char) <= 0x9F for char in text)
+    assert len(text.splitlines()) == 1
+
+
+@given(any_text)
+def test_a_text_comes_back_as_it_was(text: str) -> None:
+    """Only lone surrogates change: each becomes its six-character text."""
+    expected = "".join(
+        f"\\u{ord(char):04x}" if 0xD800 <= ord(char) <= 0xDFFF else char for char in text
+    )
+
+    assert strict(quote(text)) == expected
+
+
+@given(st.dictionaries(any_text, any_value, max_size=5))
+def test_members_and_object_say_the_same(fields: dict[str, Any]) -> None:
+    """The fast path for fields gives the bytes that the general way gives."""
+    encoder = Encoder()
+
+    assert "{" + encoder.members(fields)[1:] + "}" == encoder.value(fields)
