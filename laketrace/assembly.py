@@ -244,7 +244,8 @@ class Assembly:
             stream = StreamSink(target)
             shown = form if config["format"] is not None else None
             if shown is None and not config.checked("serialize"):
-                shown = ConsoleForm(stream, form or json_form(self.engine.encoder))
+                encoder = self.engine.encoder
+                shown = ConsoleForm(stream, form or json_form(encoder), encoder=encoder)
             return stream.name, TextSink(stream.name, stream.write), shown or form
         name = getattr(sink, "__qualname__", repr(sink))
         return name, TextSink(name, sink, wants_record=True), form

@@ -158,6 +158,29 @@ def test_stderr_is_followed_when_it_is_replaced(monkeypatch):
     assert (first.getvalue(), second.getvalue()) == ("one\n", "two\n")
 
 
+class Terminal(io.StringIO):
+    """A stream behind which a person sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_secrets_nested_in_fields_are_not_shown_on_any_console(monkeypatch):
+    """Redaction by name holds at every depth, for stdout, for an added stream, for a template."""
+    console, added, formatted = Terminal(), Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", console)
+    log = get_logger("secrets", log_dir=None, add_runtime_context=False)
+    log.add(added)
+    log.add(formatted, format="{message} {extra[db]}")
+
+    log.info("connected", db={"host": "h", "login": [{"password": "hunter2"}]})
+    log.close()
+
+    for stream in (console, added, formatted):
+        assert "hunter2" not in stream.getvalue()
+        assert '"password":"[REDACTED]"' in stream.getvalue()
+
+
 @pytest.mark.extra("nbclient", "ipykernel")
 def test_a_notebook_shows_readable_records_and_no_html(tmp_path):
     """In a real kernel records are coloured text, once each, and a failing cell is logged."""
