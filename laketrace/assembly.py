@@ -21,7 +21,7 @@ from typing import Any
 
 from laketrace.adding import check_added, is_path
 from laketrace.config import SETTINGS, LakeTraceConfig
-from laketrace.core.console import ConsoleForm, StreamSink
+from laketrace.core.console import StreamSink
 from laketrace.core.encode import as_text
 from laketrace.core.engine import Engine
 from laketrace.core.handler import Form, Handler, TextSink
@@ -36,7 +36,14 @@ from laketrace.files.read import last_lines
 from laketrace.files.recovery import Finding
 from laketrace.files.segment import Segment, safe_stem
 from laketrace.files.sink import FileSink
-from laketrace.forms import console_form, encoder_of, form_of, json_form, make_filter, refuser
+from laketrace.forms import (
+    console_form,
+    encoder_of,
+    form_of,
+    make_filter,
+    refuser,
+    stream_form,
+)
 from laketrace.runtime import (
     detect_runtime,
     find_run_id,
@@ -242,11 +249,8 @@ class Assembly:
         if hasattr(sink, "write"):
             target = {id(sys.stdout): "stdout", id(sys.stderr): "stderr"}.get(id(sink), sink)
             stream = StreamSink(target)
-            shown = form if config["format"] is not None else None
-            if shown is None and not config.checked("serialize"):
-                encoder = self.engine.encoder
-                shown = ConsoleForm(stream, form or json_form(encoder), encoder=encoder)
-            return stream.name, TextSink(stream.name, stream.write), shown or form
+            shown = stream_form(config, self.engine.encoder, stream)
+            return stream.name, TextSink(stream.name, stream.write), shown
         name = getattr(sink, "__qualname__", repr(sink))
         return name, TextSink(name, sink, wants_record=True), form
 

@@ -69,6 +69,23 @@ def console_form(
         mode=config.checked("stdout"),
         template=template if isinstance(template, str) else DEFAULT_FORMAT,
         watched=watched,
+        append_fields=isinstance(template, str),
+        encoder=encoder,
+    )
+
+
+def stream_form(config: LakeTraceConfig, encoder: Encoder, stream: StreamSink) -> Form | None:
+    """What a record looks like on a stream that was added: as its template says, else readable."""
+    form = form_of(config, encoder)
+    template = config.checked("format")
+    if callable(template) or config.checked("formatter") or config.checked("serialize"):
+        return form
+    return ConsoleForm(
+        stream,
+        form or json_form(encoder),
+        mode="text" if template is not None else "auto",
+        template=template or DEFAULT_FORMAT,
+        append_fields=template is not None,
         encoder=encoder,
     )
 

@@ -156,8 +156,8 @@ class ConsoleForm:
 
     With `mode="auto"` it is text where a person looks and `json(record)` anywhere else; "text" and
     "json" are always that. `watched` answers the question in advance, for a notebook whose streams
-    tell nothing; `encoder` shows and redacts nested values. Text is coloured where `wants_color`
-    says so. The decision is made once for each stream.
+    tell nothing. Text is made as `compile_format` does, coloured where `wants_color` says so. The
+    decision is made once for each stream.
 
     Raises `ValueError` for a template that `compile_format` refuses.
     """
@@ -170,6 +170,7 @@ class ConsoleForm:
         mode: Literal["auto", "text", "json"] = "auto",
         template: str = DEFAULT_FORMAT,
         watched: bool | None = None,
+        append_fields: bool = False,
         encoder: Encoder | None = None,
     ) -> None:
         self._sink = sink
@@ -177,6 +178,7 @@ class ConsoleForm:
         self._mode = mode
         self._template = template
         self._watched = watched
+        self._append_fields = append_fields
         self._encoder = encoder
         compile_format(template)
         self._choice: _Choice | None = None
@@ -193,4 +195,9 @@ class ConsoleForm:
         watched = is_watched(stream) if self._watched is None else self._watched
         if self._mode == "json" or (self._mode == "auto" and not watched):
             return self._json
-        return compile_format(self._template, color=wants_color(stream), encoder=self._encoder)
+        return compile_format(
+            self._template,
+            color=wants_color(stream),
+            append_fields=self._append_fields,
+            encoder=self._encoder,
+        )

@@ -165,6 +165,22 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_a_template_is_coloured_where_a_person_looks(monkeypatch):
+    """Colour tags in `format` become codes on a terminal and vanish elsewhere."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    terminal, file = Terminal(), io.StringIO()
+    log = get_logger("tags", log_dir=None, stdout=False)
+    for stream in (terminal, file):
+        log.add(stream, format="<red>{level}</red> {message}")
+
+    log.info("hi", rows=3)
+    log.close()
+
+    assert terminal.getvalue() == "\x1b[31mINFO\x1b[0m hi [rows=3]\n"
+    assert file.getvalue() == "INFO hi [rows=3]\n"
+
+
 def test_secrets_nested_in_fields_are_not_shown_on_any_console(monkeypatch):
     """Redaction by name holds at every depth, for stdout, for an added stream, for a template."""
     console, added, formatted = Terminal(), Terminal(), io.StringIO()
