@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import laketrace
 import pytest
+
+import laketrace
 from laketrace import ConfigError, Logger, get_logger
 
-STANDARD = (
-    "timestamp level message logger_name hostname pid platform runtime_type run_id"
-).split()  # fmt: skip
+STANDARD = [
+    *("timestamp", "level", "message", "logger_name", "hostname", "pid"),
+    *("platform", "runtime_type", "run_id"),
+]
 
 
 @pytest.fixture
@@ -420,7 +422,7 @@ def test_a_removed_handler_keeps_its_accounts(log: Logger) -> None:
 
 def test_removing_a_handler_that_is_not_there_says_which_are(log: Logger) -> None:
     """The error names the id and the handlers that exist."""
-    with pytest.raises(ValueError, match="there is no handler 99. Handlers now: 1"):
+    with pytest.raises(ValueError, match=r"there is no handler 99\. Handlers now: 1"):
         log.remove(99)
 
 

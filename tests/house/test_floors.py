@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
+
 from tests.house.house import (
     FLOORS,
     MAY_USE_ANNEXES,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 
-import laketrace
 import pytest
+
+import laketrace
 from laketrace.core.logger import Logger
 
 
