@@ -25,6 +25,7 @@ from typing import Any, Protocol
 MAX_DEPTH = 32
 _MAX_KEYS = 4096
 _MAX_ITEMS = 100_000
+_MAX_FLOAT = sys.float_info.max
 _MAX_NESTED_CALLS = 4  # a __repr__ that logs an object whose __repr__ logs ...
 
 # encode_basestring leaves these as they are: DEL, C1 controls (0x9b drives terminals), the two
@@ -100,6 +101,8 @@ class Encoder:
             if kind is str and self._scrub is None:
                 text += start + (_quote_ascii(value) if value.isascii() else quote(value))
             elif kind is int and -0x8000000000000000 <= value <= 0xFFFFFFFFFFFFFFFF:
+                text += start + repr(value)
+            elif kind is float and -_MAX_FLOAT <= value <= _MAX_FLOAT:  # False for NaN
                 text += start + repr(value)
             else:
                 text += start + self.value(value)
