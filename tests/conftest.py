@@ -10,5 +10,5 @@ pytest_plugins = [
     "tests.support.interpreters",  # other_pythons
     "tests.support.spark",  # spark, spark_cluster, spark_connect, sail, any_connect
     "tests.support.faults",  # full_disk, fuse_mount
-    "tests.support.stores",  # s3_server, s3_bucket, azurite, azure_container
+    "tests.support.stores",  # s3_server, s3_bucket, azurite, azure_container, any_store
 ]

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from tests.support.stores import Place
 
 
-@pytest.mark.parametrize("kind", ["s3_bucket", "azure_container"])
-def test_put_and_get(kind: str, request: pytest.FixtureRequest) -> None:
+def test_put_and_get(any_store: Place) -> None:
     """obstore writes to the store, lists it and reads the same bytes back."""
     from obstore.store import from_url
 
-    place: Place = request.getfixturevalue(kind)
-    store = from_url(place.url, config=place.options, client_options={"allow_http": True})
+    store = from_url(any_store.url, config=any_store.options, client_options={"allow_http": True})
 
     store.put("run/segment.log", b"whole")
 
@@ -25,18 +21,16 @@ def test_put_and_get(kind: str, request: pytest.FixtureRequest) -> None:
     assert store.get("run/segment.log").bytes().to_bytes() == b"whole"
 
 
-@pytest.mark.parametrize("kind", ["s3_bucket", "azure_container"])
-def test_delta_table_in_the_store(kind: str, request: pytest.FixtureRequest) -> None:
+def test_delta_table_in_the_store(any_store: Place) -> None:
     """delta-rs writes a table with the options for it."""
     import pyarrow as pa
     from deltalake import DeltaTable, write_deltalake
 
-    place: Place = request.getfixturevalue(kind)
-    table = f"{place.url}/table"
+    table = f"{any_store.url}/table"
 
     for _ in range(2):
         rows = pa.table({"n": [1, 2, 3]})
-        write_deltalake(table, rows, mode="append", storage_options=place.delta_options)
+        write_deltalake(table, rows, mode="append", storage_options=any_store.delta_options)
 
-    read = DeltaTable(table, storage_options=place.delta_options)
+    read = DeltaTable(table, storage_options=any_store.delta_options)
     assert (read.version(), read.to_pyarrow_table().num_rows) == (1, 6)

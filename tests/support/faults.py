@@ -7,7 +7,6 @@ them, the skip says what is missing.
 from __future__ import annotations
 
 import ctypes.util
-import importlib.util
 import json
 import os
 import shutil
@@ -76,8 +75,11 @@ class RefusingMount(str):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if {"full_disk", "fuse_mount"} & set(getattr(item, "fixturenames", ())):
+        names = getattr(item, "fixturenames", ())
+        if "full_disk" in names or "fuse_mount" in names:
             item.add_marker("fault")
+        if "fuse_mount" in names:
+            item.add_marker(pytest.mark.extra("mfusepy"))
 
 
 @pytest.fixture
@@ -133,8 +135,6 @@ def _missing_for_fuse() -> str:
         return "needs FUSE in the kernel: there is no /dev/fuse"
     if not ctypes.util.find_library("fuse3") or not shutil.which("fusermount3"):
         return "needs libfuse: apt-get install fuse3"
-    if importlib.util.find_spec("mfusepy") is None:
-        return "needs mfusepy: pip install -e '.[test]'"
     return ""
 
 

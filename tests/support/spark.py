@@ -11,7 +11,6 @@ with it (`subprocess.run(..., env={**os.environ, **spark_environ})`) gets the sa
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 JVM = ("spark", "spark_cluster", "spark_connect", "spark_environ")
 CONNECT = ("spark_connect", "sail")
 MODE = "SPARK_CONNECT_MODE_ENABLED"
+NEEDS_SPARK = pytest.mark.extra("pyspark", "py4j")  # py4j: the whole of Spark, not its client only
+NEEDS_SAIL = pytest.mark.extra("pyspark", "pysail")
 
 QUIET = """\
 rootLogger.level = error
@@ -49,15 +50,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = getattr(item, "fixturenames", ())
         if any(name in names for name in JVM):
             item.add_marker("spark")
+            item.add_marker(NEEDS_SPARK)
         if "sail" in names:
             item.add_marker("sail")
+            item.add_marker(NEEDS_SAIL)
     items.sort(key=lambda item: "spark_cluster" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
 def spark_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The variables under which any Spark driver, also a subprocess, has Delta and is quiet."""
-    pytest.importorskip("pyspark", reason="needs pyspark: pip install -e '.[test]'")
     folder = tmp_path_factory.mktemp("spark")
     environ = {
         "SPARK_CONF_DIR": str(folder),
@@ -118,8 +120,6 @@ def spark_connect(spark_environ: dict[str, str]) -> Iterator[SparkSession]:
 @pytest.fixture(scope="session")
 def sail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A Spark Connect session with Sail: no JVM. It ignores `txnAppId` and `txnVersion`."""
-    for module in ("pyspark", "pysail"):
-        pytest.importorskip(module, reason=f"needs {module}: pip install -e '.[test]'")
     port = free_port()
     start = f"from pysail.spark import SparkConnectServer as S; S('127.0.0.1', {port})"
     command = [sys.executable, "-c", f"{start}.start(background=False)"]
@@ -129,8 +129,8 @@ def sail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 @pytest.fixture(
     params=[
-        pytest.param("spark_connect", marks=pytest.mark.spark),
-        pytest.param("sail", marks=pytest.mark.sail),
+        pytest.param("spark_connect", marks=[pytest.mark.spark, NEEDS_SPARK]),
+        pytest.param("sail", marks=[pytest.mark.sail, NEEDS_SAIL]),
     ]
 )
 def any_connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -164,8 +164,6 @@ def _connect_session(port: int) -> Iterator[SparkSession]:
 def _pyspark_version() -> str:
     import pyspark
 
-    if importlib.util.find_spec("py4j") is None:
-        pytest.skip("pyspark-client is installed, which has no Spark: pip install -e '.[test]'")
     return pyspark.__version__
 
 

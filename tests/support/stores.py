@@ -1,4 +1,4 @@
-"""Object stores on loopback: `s3_server` (moto) and `azurite`, with a new bucket or container each.
+"""Object stores on loopback: `s3_server` (moto) and `azurite`, a new place in each, `any_store`.
 
 `s3_bucket` and `azure_container` are what most tests want: an empty place, named, with the options
 to reach it. Both speak plain HTTP, which `obstore` allows by `client_options={"allow_http": True}`
@@ -7,7 +7,6 @@ only (the same key among its other options makes it panic), delta-rs by an optio
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -23,6 +22,8 @@ from tests.support.processes import ROOT, free_port, made_once, server
 AZURITE = os.path.join(ROOT, "tests", "environments", "azurite", "package.json")
 ACCOUNT = "devstoreaccount1"  # Azurite's published account and key, the same on every machine
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+NEEDS_S3 = pytest.mark.extra("moto", "flask_cors")
+NEEDS_AZURE = pytest.mark.extra("azure.storage.blob")
 STORES = {"s3_server", "s3_bucket", "azurite", "azure_container"}
 
 
@@ -52,16 +53,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         wanted = STORES & set(getattr(item, "fixturenames", ()))
         if wanted:
             item.add_marker("stores")
+        if wanted & {"s3_server", "s3_bucket"}:
+            item.add_marker(NEEDS_S3)
         if wanted & {"azurite", "azure_container"}:
             item.add_marker("node")
+            item.add_marker(NEEDS_AZURE)
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """An S3 server."""
-    missing = [name for name in ("moto", "flask_cors") if importlib.util.find_spec(name) is None]
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}: pip install -e '.[test]'")
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
@@ -107,13 +108,24 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture
 def azure_container(azurite: Store) -> Place:
     """An empty Azure container; a store never makes one by itself."""
-    blob = pytest.importorskip(
-        "azure.storage.blob", reason="needs azure-storage-blob: pip install -e '.[test]'"
-    )
+    from azure.storage import blob
+
     name = f"c{uuid.uuid4().hex}"
     with blob.BlobServiceClient(azurite.endpoint, credential=KEY) as client:
         client.create_container(name)
     return Place(f"az://{name}", name, azurite.options)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("s3_bucket", marks=[pytest.mark.stores, NEEDS_S3]),
+        pytest.param("azure_container", marks=[pytest.mark.stores, pytest.mark.node, NEEDS_AZURE]),
+    ]
+)
+def any_store(request: pytest.FixtureRequest) -> Place:
+    """An empty place in each of the stores in turn."""
+    place: Place = request.getfixturevalue(request.param)
+    return place
 
 
 def _azurite_program() -> str:

@@ -1,0 +1,79 @@
+"""The environments in which LakeTrace is tested, beside the one that you work in.
+
+    pip install "nox[uv]" && nox            # all of them
+    nox -s spark-3.5 -- -k observe          # one, with arguments for pytest
+
+nox, because an environment here is a few lines of Python: which interpreters there are is asked,
+not listed. uv makes the venvs, from one cache of wheels, in seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import nox
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from tests.support.interpreters import find_interpreters
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+
+PYTHONS = find_interpreters()
+ANNEXES = ("benchmarks", "cli", "environments", "lakehouse", "monitor", "pipeline", "spark")
+USERS_EXTRAS = ".[cli,cloud,delta,demo,lineage,monitor]"
+LOCKED = ("-c", "requirements-lock.txt")
+ENVIRONMENTS = "tests/environments"
+
+
+def nearest(*versions: str) -> str:
+    """The first of `versions` that this machine has, else the Python that runs nox."""
+    return next((PYTHONS[version] for version in versions if version in PYTHONS), sys.executable)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and types; the types of all optional packages are there."""
+    session.install("-e", ".[test]", "--group", "lint", *LOCKED)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+def core(session: nox.Session) -> None:
+    """The recorder with no extra installed: what `pip install laketrace` gives."""
+    session.install("-e", ".", "--group", "core", *LOCKED)
+    ignored = [f"--ignore=tests/{name}" for name in ANNEXES]
+    wanted = "not extra and not spark and not slow and not bench"
+    session.run("pytest", *ignored, "-m", wanted, *session.posargs)
+
+
+for version, path in PYTHONS.items():
+    nox.session(core, python=path, name=f"core-{version}")
+
+
+# Spark 4.2 in the Python of Fabric's newest runtime; the machine's default Python runs all tests.
+@nox.session(name="spark-4", python=nearest("3.13", "3.12", "3.11"))
+def spark_4(session: nox.Session) -> None:
+    """The newest Spark that Delta supports."""
+    session.install("-e", ".[test]", *LOCKED)
+    session.run("pytest", "-m", "spark and not slow and not bench", *session.posargs)
+
+
+@nox.session(name="spark-3.5", python=nearest("3.11", "3.10"))
+def spark_3(session: nox.Session) -> None:
+    """Spark 3.5 with the pandas, pyarrow and numpy of its time."""
+    session.install(
+        "-e", USERS_EXTRAS, "--group", "core", "-r", f"{ENVIRONMENTS}/spark-3.5/requirements.txt"
+    )
+    session.run("pytest", "-m", "spark and not slow and not bench", *session.posargs)
+
+
+@nox.session(python=nearest("3.12", "3.13", "3.11"))
+def sail(session: nox.Session) -> None:
+    """A Spark Connect client without Spark, as on serverless compute; a server without JVM."""
+    session.install(
+        "-e", USERS_EXTRAS, "--group", "core", "-r", f"{ENVIRONMENTS}/sail/requirements.txt"
+    )
+    session.run("pytest", "-m", "sail and not slow and not bench", *session.posargs)
