@@ -1,6 +1,6 @@
 """Fields that hold for a while, in a thread or an asyncio task, for every logger.
 
-Floor 1. Stands on: nothing.
+Floor 1. Stands on: core.trace.
 
 The context is an immutable mapping in a `ContextVar`: a new thread starts without it (unless
 it is run in a copy of the context), an asyncio task with its creator's, a forked child with all.
@@ -13,8 +13,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from laketrace.core.trace import current_ids
+
 _EMPTY: Mapping[str, Any] = {}
 fields_now: ContextVar[Mapping[str, Any]] = ContextVar("laketrace_fields", default=_EMPTY)
+
+
+def context_fields() -> Mapping[str, Any]:
+    """The fields of the context, and the ids of the OpenTelemetry span that is open, if one is."""
+    ids = current_ids()
+    return {**ids, **fields_now.get()} if ids else fields_now.get()
 
 
 @contextmanager

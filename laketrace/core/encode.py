@@ -44,6 +44,10 @@ class NameRule(Protocol):
         """The text without what looks like a secret or personal data."""
         ...
 
+    def redacted(self, value: Any, /) -> Any:
+        """A copy of a value with secrets masked at any depth."""
+        ...
+
     @property
     def scrubs(self) -> bool:
         """Whether `scrub` may change anything."""
@@ -76,7 +80,6 @@ class Encoder:
 
     def __init__(self, redactor: NameRule | None = None, mask: str = "[REDACTED]") -> None:
         self.redactor = redactor
-        self.mask = mask
         self._mask = quote(mask)
         self._is_secret = redactor.is_secret if redactor is not None else _never
         self._scrub = redactor.scrub if redactor is not None and redactor.scrubs else None

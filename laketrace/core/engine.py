@@ -175,7 +175,7 @@ class Engine:
             locate = level >= self.locate_no
             record = make_record(call, self.source, self.clock(), locate, self.patch_failures)
             if encoder.redactor is not None:
-                redact(record, encoder.redactor, encoder.mask)
+                redact(record, encoder.redactor)
         except Exception as error:  # a fault of ours: the record is lost, but not in silence
             for handler in taking:
                 handler.fail(error)

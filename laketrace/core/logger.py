@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from sys import modules
 from types import MappingProxyType
 from typing import Any
 
 from laketrace.annexes import annexed, new_logger, restored_logger
 from laketrace.core.catching import Catcher
-from laketrace.core.context import contextualize, fields_now
+from laketrace.core.context import context_fields, contextualize, fields_now
 from laketrace.core.encode import Encoder
 from laketrace.core.engine import Engine
 from laketrace.core.handler import Handler
@@ -36,6 +37,7 @@ from laketrace.core.record import RESERVED
 from laketrace.core.stats import Stats
 from laketrace.core.timestamp import iso
 
+_OPENTELEMETRY = "opentelemetry.trace"
 _SPECIAL = RESERVED | {"exc_info"}
 
 
@@ -167,7 +169,7 @@ class Logger:
         spelled out in one function because each call of another one costs some 3 % of a record.
         """
         engine = self._engine
-        context = fields_now.get()
+        context = context_fields() if _OPENTELEMETRY in modules else fields_now.get()
         shown = {**context, **fields} if context else fields
         plan = engine.plans.get(level) or engine.plan(level)
         if (

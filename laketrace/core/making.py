@@ -1,7 +1,7 @@
 """A call becomes a record: message, fields, caller, exception, enrichers, redaction.
 
-Floor 1. Stands on: core.context, core.encode, core.levels, core.record, core.stats,
-core.tracebacks.
+Floor 1. Stands on: core.context, core.encode, core.levels, core.record, core.secretvalues,
+core.stats, core.tracebacks.
 
 This is the way of every call that needs a record object. Whatever a user's value, enricher or
 lazy argument does, the record is made; what went wrong is said in one of its fields.
@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, NamedTuple
 
-from laketrace.core.context import fields_now
+from laketrace.core.context import context_fields
 from laketrace.core.encode import NameRule, as_text
 from laketrace.core.levels import Level
 from laketrace.core.record import RESERVED, Record, Source, free_name
+from laketrace.core.secretvalues import MASK
 from laketrace.core.stats import Counter
 
 Patch = Callable[[Record], Any]
@@ -59,7 +60,7 @@ def make_record(
     if call.options.lazy:
         args = tuple(_called(arg) for arg in args)
         fields = {key: _called(value) for key, value in fields.items()}
-    extra = merge(call.bound, fields_now.get(), fields)
+    extra = merge(call.bound, context_fields(), fields)
     text = as_text(call.message)
     if args:
         text = _formatted(text, args, extra)
@@ -81,13 +82,25 @@ def make_record(
     return record
 
 
-def redact(record: Record, redactor: NameRule, mask: str) -> None:
-    """Take secrets out before a filter, formatter or sink of the user sees the record."""
-    for key in record.extra:
-        if redactor.is_secret(key):
-            record.extra[key] = mask
+def redact(record: Record, redactor: NameRule) -> None:
+    """Take secrets out before a filter, formatter or sink of the user sees the record.
+
+    With `mask_pii` the exception itself is taken away too: who prints it would print its text.
+    """
+    record.extra = {key: _redacted(key, value, redactor) for key, value in record.extra.items()}
     if redactor.scrubs:
         record.message = redactor.scrub(record.message)
+        record.exception = redactor.redacted(record.exception)
+        record.exc = None
+
+
+def _redacted(key: str, value: Any, redactor: NameRule) -> Any:
+    if redactor.is_secret(key):
+        return MASK
+    try:
+        return redactor.redacted(value)
+    except Exception as error:  # a container of the user's that does not let itself be read
+        return f"<unprintable {type(value).__name__}: {type(error).__name__}>"
 
 
 def merge(*parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -560,3 +560,32 @@ def test_each_call_is_a_line_of_its_own_whatever_is_in_it(log: Logger) -> None:
 
     assert len(log.log_file_path.read_text("utf-8").splitlines()) == 1
     assert lines(log)[0]["message"].endswith("\r\x1b[2J\u2028")
+
+
+def test_secrets_reach_no_file_and_no_sink_of_the_user(log: Logger) -> None:
+    """Values under secret names are masked at any depth, before filters and sinks see them."""
+    seen: list[Any] = []
+    log.add(seen.append)
+    cycle: dict[str, Any] = {"password": "hunter2"}
+    cycle["self"] = cycle
+
+    log.bind(api_key="hunter2").info("x", db={"user": "bob", "password": "hunter2"}, c=cycle)
+
+    (record,) = lines(log)
+    assert record["db"] == {"user": "bob", "password": "[REDACTED]"}
+    assert record["api_key"] == "[REDACTED]" and record["c"]["self"] == "<cycle>"
+    assert "hunter2" not in repr(seen[0].record.extra) + seen[0]
+
+
+def test_a_field_that_cannot_be_looked_into_costs_only_itself(log: Logger) -> None:
+    """A container whose methods raise is shown as a marker, also where a sink wants records."""
+
+    class Hostile(dict):  # type: ignore[type-arg]
+        def items(self) -> Any:
+            raise RuntimeError("no")
+
+    log.add(lambda text: None)
+    log.info("x", bad=Hostile(a=1), good=1)
+
+    (record,) = lines(log)
+    assert record["good"] == 1 and record["bad"] == "<unprintable Hostile: RuntimeError>"

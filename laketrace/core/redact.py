@@ -1,0 +1,183 @@
+"""Secrets stay out of the log: by the name of a field, and where asked for by the form of a value.
+
+Floor 1. Stands on: core.encode, core.secretnames, core.secretpairs, core.secretvalues.
+
+A `Redactor` answers two questions, fast: is this the name of a secret (then the value under it is
+replaced whole, whatever it holds), and what of this text may stay. Everything that goes is replaced
+by `MASK`, one mark for all kinds, so that neither a character nor the length of it stays.
+Threads: may be used from any; at most 4,096 names are remembered. Forks: nothing to do.
+Equal settings make equal redactors, which can share what is built upon them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from laketrace.core.encode import MAX_DEPTH
+from laketrace.core.secretnames import SecretNames
+from laketrace.core.secretpairs import PairScrubber
+from laketrace.core.secretvalues import MASK, scrub_values
+
+__all__ = ["MASK", "Redactor", "masked"]
+
+_MOST_NAMES = 4096
+_LONGEST_NAME = 256  # characters of a name that is remembered
+
+
+class Redactor:
+    """What must not be shown, by name and by form.
+
+    `names`: True for the usual names of secrets (`core.secretnames`), False for none, or names of
+    the program's own, which are added to the usual ones. `pii`: also take e-mail addresses, phone,
+    card and social security numbers, IBANs, IP addresses, keys, tokens and `name=value` pairs of
+    secrets out of free text. `patterns`: regular expressions whose matches go too; they run first,
+    and their speed is the caller's matter.
+
+    Raises `ValueError` for a pattern that does not compile or that matches the empty text, and for
+    names that are no texts.
+
+    >>> redactor = Redactor(["customer_no"], pii=True)
+    >>> redactor.is_secret("db.password"), redactor.is_secret("customerNo")
+    (True, True)
+    >>> redactor.scrub("bob@example.com sent token: abc123")
+    '[REDACTED] sent token: [REDACTED]'
+    """
+
+    __slots__ = ("_known", "_names", "_pairs", "_patterns", "_settings", "scrubs")
+
+    def __init__(
+        self,
+        names: bool | Iterable[str] = True,
+        pii: bool = False,
+        patterns: Iterable[str | re.Pattern[str]] = (),
+    ) -> None:
+        own = () if isinstance(names, bool) else _checked_names(names)
+        self._patterns = _checked_patterns(patterns)
+        self._settings = (names if isinstance(names, bool) else own, bool(pii), self._patterns)
+        self._names = None if names is False else SecretNames(own)
+        self._known: dict[str, bool] = {}
+        self._pairs = None
+        if pii:  # pairs in texts go also where fields keep their values
+            self._pairs = PairScrubber(
+                self._names or SecretNames(), self.is_secret if self._names else None
+            )
+        self.scrubs = bool(pii or self._patterns)
+        """Whether `scrub` may change a text."""
+
+    def is_secret(self, name: str) -> bool:
+        """Whether the value under this name must not be shown, at whatever depth.
+
+        >>> Redactor().is_secret("X-Api-Key"), Redactor().is_secret("tokenizer")
+        (True, False)
+        """
+        known = self._known.get(name)
+        if known is None:
+            known = self._names is not None and self._names.holds(name)
+            if len(name) <= _LONGEST_NAME:
+                if len(self._known) >= _MOST_NAMES:
+                    self._known.clear()
+                self._known[name] = known
+        return known
+
+    def scrub(self, text: str) -> str:
+        """`text` without what looks like a secret; the same object where nothing is asked for.
+
+        >>> Redactor().scrub("bob@example.com")
+        'bob@example.com'
+        """
+        for pattern in self._patterns:
+            text = pattern.sub(MASK, text)
+        if self._pairs is not None:
+            text = scrub_values(self._pairs.scrub(text))
+        return text
+
+    def redacted(self, value: Any) -> Any:
+        """A copy of nested dicts and lists without secrets; other values come back as they are.
+
+        >>> Redactor().redacted({"user": "bob", "login": {"password": ["a", "b"]}})
+        {'user': 'bob', 'login': {'password': '[REDACTED]'}}
+        """
+        return self._copy(value, ())
+
+    def _copy(self, value: Any, path: tuple[int, ...]) -> Any:
+        if isinstance(value, str):
+            return self.scrub(value)
+        if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
+            return value
+        if id(value) in path:
+            return "<cycle>"
+        if len(path) >= MAX_DEPTH:  # not looked into, so not shown
+            return f"<nested deeper than {MAX_DEPTH} levels>"
+        path = (*path, id(value))
+        if isinstance(value, Mapping):
+            return {
+                key: MASK if self.is_secret(str(key)) else self._copy(item, path)
+                for key, item in value.items()
+            }
+        items = [self._copy(item, path) for item in value]
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            pairs = zip(value._fields, items, strict=True)
+            return type(value)(*(MASK if self.is_secret(name) else item for name, item in pairs))
+        for kind in (tuple, set, frozenset):
+            if isinstance(value, kind):
+                return kind(items)
+        return items
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Redactor) and self._settings == other._settings
+
+    def __hash__(self) -> int:
+        return hash(self._settings)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Redactor, self._settings
+
+    def __repr__(self) -> str:
+        names, pii, patterns = self._settings
+        return f"Redactor({names!r}, pii={pii}, patterns={len(patterns)})"
+
+
+def _checked_names(names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise ValueError(f"{names!r} is one text. Use a list of names, e.g. ['customer_no'].")
+    own = tuple(sorted(set(names), key=str))
+    for name in own:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"{name!r} is not a name. Use a list of texts, e.g. ['customer_no'].")
+    return own
+
+
+def _checked_patterns(patterns: Iterable[str | re.Pattern[str]]) -> tuple[re.Pattern[str], ...]:
+    if isinstance(patterns, (str, re.Pattern)):
+        raise ValueError(
+            f"{patterns!r} is one pattern. Use a list of patterns, e.g. [r'ACC-\\d+']."
+        )
+    compiled = []
+    for pattern in patterns:
+        try:
+            made = re.compile(pattern)
+        except (re.error, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"{pattern!r} is not a regular expression: {error}. Check it with re.compile()."
+            ) from None
+        if isinstance(made.pattern, bytes):
+            raise ValueError(f"{pattern!r} is for bytes. Use a pattern for text.")
+        if made.match("") is not None:
+            raise ValueError(f"{pattern!r} matches the empty text. Let it need one character.")
+        compiled.append(made)
+    return tuple(compiled)
+
+
+_FOR_MASKED = Redactor(pii=True)
+
+
+def masked(data: Mapping[str, Any], redactor: Redactor | None = None) -> dict[str, Any]:
+    """A copy of `data` without secrets by name and, unless a redactor says otherwise, by form.
+
+    >>> masked({"token": 7, "note": "ask bob@example.com", "rows": [3]})
+    {'token': '[REDACTED]', 'note': 'ask [REDACTED]', 'rows': [3]}
+    """
+    copy: dict[str, Any] = (redactor or _FOR_MASKED).redacted(data)
+    return copy

@@ -1,0 +1,121 @@
+"""Secrets in free text that stand behind their name: `password=...`, `"api_key": "..."`.
+
+Floor 1. Stands on: core.secretnames, core.secretvalues.
+
+A name is a word before `=`, `:`, `:=` or `=>`, or an option of a command line (`--password x`);
+`core.secretnames` decides whether it is a secret's. The value is what is quoted, with everything
+between the quotes (also quotes within JSON within JSON), a whole object or list in brackets, or
+the word behind it: up to a blank, or to a comma, semicolon, `&`, bracket or quote that ends it.
+Behind `Authorization`, `Cookie` and connection strings it is the rest of the line. Values are
+replaced whole by `MASK`. Where a quote does not close, the line is the value; where a bracket does
+not close, the rest of the text is. Every character is read a bounded number of times. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from laketrace.core.secretnames import SecretNames, words
+from laketrace.core.secretvalues import MASK
+
+_PAIR = re.compile(
+    # A name begins where a word does, so that each word is read once; some have a blank inside.
+    r"(?<![\w.-])(--?)?"
+    r"((?:(?:api|access|account|private|secret|connection|client|shared) )?[A-Za-z_][\w.-]*)"
+    r"(?:\\*[\"'])?(?:[ \t]{0,3}(?::=|=>|[=:])[ \t]{0,3}|(?(1)[ ]+|(?!)))",
+    re.ASCII | re.IGNORECASE,
+)
+_SCHEME = re.compile(
+    r"(?:Bearer|Basic|Token|ApiKey|Negotiate|Digest|SharedKey)[ \t]+", re.IGNORECASE
+)
+_LINE = re.compile(r"[^\n\r\"']*")
+_WHOLE_LINE = re.compile(r"[^\n\r]*")
+_QUOTED = {
+    '"': re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL),
+    "'": re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL),
+}
+# A value without quotes: a sign that may end it does so where nothing, a blank, another such sign
+# or the next pair stands behind it.
+_PLAIN = re.compile(
+    r"(?:[^\s,;&)\]}>\"']"
+    r"|[,;&)\]}>\"'](?!\s|\Z|[,;&)\]}>\"'.\\]|[\w.-]{1,64}(?:\\*[\"'])?[ \t]{0,3}[=:]))+",
+    re.ASCII,
+)
+_BRACKETS = re.compile(r"[\[\]{}]|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", re.DOTALL)
+_REST_OF_LINE = ("_authorization_", "_cookie_", "_cookies_", "_connection_string_", "_conn_str_")
+
+
+class PairScrubber:
+    """Takes the values of secret names out of texts.
+
+    >>> PairScrubber(SecretNames()).scrub('user=bob password="two words" rows=3')
+    'user=bob password=[REDACTED] rows=3'
+    """
+
+    __slots__ = ("_is_secret", "_stems")
+
+    def __init__(self, names: SecretNames, is_secret: Callable[[str], bool] | None = None) -> None:
+        """`is_secret` may be a faster answer than that of `names`, e.g. one with a memory."""
+        self._is_secret = is_secret or names.holds
+        self._stems = names.stems()
+
+    def scrub(self, text: str) -> str:
+        """`text` with `MASK` for each value that stands behind the name of a secret."""
+        if "=" not in text and ":" not in text and "-" not in text:
+            return text
+        small = text.lower()
+        if not any(stem in small for stem in self._stems):
+            return text
+        parts = []
+        done = position = 0
+        while (match := _PAIR.search(text, position)) is not None:
+            position = match.end()
+            if not self._is_secret(match.group(2)):
+                continue
+            end = _value_end(text, position, words(match.group(2)))
+            if end > position:
+                parts += [text[done:position], MASK]
+                done = position = end
+        return text if not done else "".join([*parts, text[done:]])
+
+
+def _value_end(text: str, start: int, name: str) -> int:
+    """Where the value that begins at `start` ends."""
+    sign = text[start : start + 1]
+    if sign in ("{", "[") and not text.startswith(MASK, start):
+        return _bracket_end(text, start)
+    quote = start
+    while text[quote : quote + 1] == "\\":  # JSON within JSON: \"...\"
+        quote += 1
+    if text[quote : quote + 1] in ("'", '"'):
+        return _quote_end(text, start, quote)
+    if any(phrase in name for phrase in _REST_OF_LINE):
+        scheme = _SCHEME.match(text, start)
+        if scheme is None or scheme.group().strip().lower() == "digest":
+            return _end(_LINE, text, start)
+        start = scheme.end()
+    return max(start, _end(_PLAIN, text, start))
+
+
+def _quote_end(text: str, start: int, quote: int) -> int:
+    if quote > start:
+        closing = text.find(text[start : quote + 1], quote + 1)
+        return closing + quote + 1 - start if closing >= 0 else _end(_WHOLE_LINE, text, start)
+    match = _QUOTED[text[quote]].match(text, quote)
+    return match.end() if match is not None else _end(_WHOLE_LINE, text, start)
+
+
+def _bracket_end(text: str, start: int) -> int:
+    depth = 0
+    for match in _BRACKETS.finditer(text, start):
+        sign = match.group()
+        depth += (sign in "[{") - (sign in "]}")
+        if depth == 0:
+            return match.end()
+    return len(text)
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    match = pattern.match(text, start)
+    return start if match is None else match.end()
