@@ -22,6 +22,7 @@ FLOORS = {
     "assembly": 5,
     "forms": 5,
     "setup": 5,
+    "integrity": 6,
     "interop": 6,
     "security": 6,
     "testing": 6,
