@@ -1,8 +1,8 @@
 """One logger, put together from its settings: engine, places, sinks, queues, handlers.
 
-Floor 5. Stands on: adding, config, core.console, core.encode, core.engine, core.handler,
-core.logger, core.making, core.notice, core.queue, core.record, core.stdlib, files.place,
-files.read, files.recovery, files.segment, files.sink, forms, runtime, runtime.worker.
+Floor 5. Stands on: adding, config, core.console, core.context, core.encode, core.engine,
+core.handler, core.logger, core.making, core.notice, core.queue, core.record, core.stdlib,
+files.place, files.read, files.recovery, files.segment, files.sink, forms, runtime, runtime.worker.
 
 Other settings for a living logger are put into force by building the new handlers, letting the
 records go to them in one step, and only then closing the old ones; a file that goes on under
@@ -22,11 +22,12 @@ from typing import Any
 from laketrace.adding import check_added, is_path
 from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.core.console import StreamSink
+from laketrace.core.context import fields_now
 from laketrace.core.encode import as_text
 from laketrace.core.engine import Engine
 from laketrace.core.handler import Form, Handler, TextSink
 from laketrace.core.logger import Logger
-from laketrace.core.making import PLAIN
+from laketrace.core.making import PLAIN, merge
 from laketrace.core.notice import say
 from laketrace.core.queue import LineSink, RecordQueue
 from laketrace.core.record import Source
@@ -202,7 +203,7 @@ class Assembly:
         own: bool = False,
     ) -> Handler:
         queue = None
-        if config.checked("enqueue"):
+        if config.checked("enqueue") and not is_executor():
             queue = RecordQueue(
                 sink,
                 capacity=config.checked("queue_size"),
@@ -235,6 +236,11 @@ class Assembly:
 
     def _sink_for(self, sink: Any, config: LakeTraceConfig) -> tuple[str, LineSink, Form | None]:
         form = form_of(config, self.engine.encoder)
+        if is_path(sink) and is_executor():
+            from laketrace.runtime.worker import NoFile
+
+            path = os.fspath(sink)
+            return path, NoFile(path), form
         if is_path(sink):
             path = os.path.expanduser(os.fspath(sink))
             base = self.place.directory if self.place is not None else os.getcwd()
@@ -296,14 +302,16 @@ class Assembly:
     def state(self, bound: Mapping[str, Any]) -> tuple[Any, ...]:
         """What a pickled logger consists of: name, settings other than the defaults, fields, run.
 
-        The last item names the settings that do not pickle, where there are any.
+        The fields that hold here and now (`contextualize`) go with those that are bound. The last
+        item names the settings that do not pickle, where there are any.
         """
         changed = {
             name: value for name, value in self.config.items() if value != SETTINGS[name].default
         }
         given = {name: value for name, value in changed.items() if _pickles(value)}
         left_out = tuple(name for name in changed if name not in given)
-        fields = {key: value if _pickles(value) else as_text(value) for key, value in bound.items()}
+        held = merge(bound, fields_now.get())
+        fields = {key: value if _pickles(value) else as_text(value) for key, value in held.items()}
         return (
             self.name,
             given,

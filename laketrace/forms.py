@@ -49,11 +49,6 @@ def form_of(config: LakeTraceConfig, encoder: Encoder) -> Form | None:
     return None
 
 
-def json_form(encoder: Encoder) -> Form:
-    """LakeTrace's own JSON line as a form, for where a record is at hand anyway."""
-    return lambda record: record.to_json(encoder)
-
-
 def console_form(
     config: LakeTraceConfig, encoder: Encoder, stream: StreamSink, watched: bool | None
 ) -> Form:
@@ -65,7 +60,7 @@ def console_form(
         return form
     return ConsoleForm(
         stream,
-        form or json_form(encoder),
+        form,
         mode=config.checked("stdout"),
         template=template if isinstance(template, str) else DEFAULT_FORMAT,
         watched=watched,
@@ -82,7 +77,7 @@ def stream_form(config: LakeTraceConfig, encoder: Encoder, stream: StreamSink) -
         return form
     return ConsoleForm(
         stream,
-        form or json_form(encoder),
+        form,
         mode="text" if template is not None else "auto",
         template=template or DEFAULT_FORMAT,
         append_fields=template is not None,

@@ -148,14 +148,15 @@ class _Choice(NamedTuple):
     """What was decided for one stream."""
 
     stream: Any
-    form: Callable[[Record], str]
+    form: Callable[[Record], str] | None
 
 
 class ConsoleForm:
     """How a record looks on the stream that `sink` has at that moment.
 
     With `mode="auto"` it is text where a person looks and `json(record)` anywhere else; "text" and
-    "json" are always that. `watched` answers the question in advance, for a notebook whose streams
+    "json" are always that. Without `json` it is the logger's own line, which the handler may take
+    as it is (`takes_line`). `watched` answers the question in advance, for a notebook whose streams
     tell nothing. Text is made as `compile_format` does, coloured where `wants_color` says so. The
     decision is made once for each stream.
 
@@ -165,7 +166,7 @@ class ConsoleForm:
     def __init__(
         self,
         sink: StreamSink,
-        json: Callable[[Record], str],
+        json: Callable[[Record], str] | None = None,
         *,
         mode: Literal["auto", "text", "json"] = "auto",
         template: str = DEFAULT_FORMAT,
@@ -179,19 +180,27 @@ class ConsoleForm:
         self._template = template
         self._watched = watched
         self._append_fields = append_fields
-        self._encoder = encoder
+        self._encoder = encoder or Encoder()
         compile_format(template)
         self._choice: _Choice | None = None
 
     def __call__(self, record: Record) -> str:
         """The text of `record`, without a newline at its end."""
+        form = self._chosen()
+        return record.to_json(self._encoder) if form is None else form(record)
+
+    def takes_line(self) -> bool:
+        """Whether the stream of the moment gets the logger's own JSON line."""
+        return self._chosen() is None
+
+    def _chosen(self) -> Callable[[Record], str] | None:
         stream = self._sink.stream
         choice = self._choice
         if choice is None or choice.stream is not stream:
             choice = self._choice = _Choice(stream, self._form(stream))
-        return choice.form(record)
+        return choice.form
 
-    def _form(self, stream: Any) -> Callable[[Record], str]:
+    def _form(self, stream: Any) -> Callable[[Record], str] | None:
         watched = is_watched(stream) if self._watched is None else self._watched
         if self._mode == "json" or (self._mode == "auto" and not watched):
             return self._json

@@ -103,9 +103,9 @@ class Encoder:
             kind = type(value)
             if kind is str and self._scrub is None:
                 text += start + (_quote_ascii(value) if value.isascii() else quote(value))
-            elif kind is int and -0x8000000000000000 <= value <= 0xFFFFFFFFFFFFFFFF:
-                text += start + repr(value)
-            elif kind is float and -_MAX_FLOAT <= value <= _MAX_FLOAT:  # False for NaN
+            elif (kind is int and -0x8000000000000000 <= value <= 0xFFFFFFFFFFFFFFFF) or (
+                kind is float and -_MAX_FLOAT <= value <= _MAX_FLOAT  # False for NaN
+            ):
                 text += start + repr(value)
             else:
                 text += start + self.value(value)

@@ -36,10 +36,18 @@ _MAX_KEPT = 1000  # accounts of removed handlers that stay apart
 
 
 class Plan(NamedTuple):
-    """How a record of one level is written without a record object."""
+    """How a record of one level is written without a record object.
+
+    Without `writers` it cannot be. `holds` is asked first where it depends on a stream that the
+    program may replace.
+    """
 
     head: str
-    writers: tuple[Writer, ...]
+    writers: tuple[Writer, ...] | None
+    holds: Callable[[], bool] | None = None
+
+
+RECORD_WANTED = Plan("", None)
 
 
 class Engine:
@@ -81,7 +89,7 @@ class Engine:
         """Work out again what follows from level, handlers and source."""
         handlers = self.handlers.values()
         self.tail = self.source.members()
-        self.plans: dict[Level, Plan | None] = {}
+        self.plans: dict[Level, Plan] = {}
         self.threshold = min((self._level_of(handler) for handler in handlers), default=SILENT)
         self.locate_no = 0 if any(handler.details for handler in handlers) else self.caller_no
 
@@ -153,14 +161,18 @@ class Engine:
 
     # -- lines --------------------------------------------------------------------------------
 
-    def plan(self, level: Level) -> Plan | None:
-        """The plan for a level, made at its first record; None where a record object is needed."""
+    def plan(self, level: Level) -> Plan:
+        """Make the plan for a level, at its first record or after a change."""
         plans = self.plans  # a change replaces the dict: a plan made of old state goes with it
         taking = [item for item in self.handlers.values() if level.no >= self._level_of(item)]
-        plan = None
-        if level.no < self.locate_no and all(item.takes_lines for item in taking):
+        plan = RECORD_WANTED
+        if level.no < self.locate_no and all(item.takes_line() for item in taking):
             head = f'","level":{quote(level.name)},"message":'
-            plan = Plan(head, tuple(item.writer(level) for item in taking))
+            asks = [item.asks for item in taking if item.asks is not None]
+            holds = (lambda: all(ask() for ask in asks)) if asks else None
+            plan = Plan(head, tuple(item.writer(level) for item in taking), holds)
+        elif any(item.asks is not None for item in taking):
+            return plan  # not kept: the stream may be another one next time
         plans[level] = plan
         return plan
 

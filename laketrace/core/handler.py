@@ -65,10 +65,16 @@ class Handler:
     def __repr__(self) -> str:
         return f"<Handler {self.id}: {self.name}, level {self.level or 'of the logger'}>"
 
+    def takes_line(self) -> bool:
+        """Whether the logger's own JSON line is what this handler wants now."""
+        if self._filter is not None or self._wants_record:
+            return False
+        return self._form is None or (self.asks is not None and self.asks())
+
     @property
-    def takes_lines(self) -> bool:
-        """Whether the logger's own JSON line is what this handler wants."""
-        return self._form is None and self._filter is None and not self._wants_record
+    def asks(self) -> Callable[[], bool] | None:
+        """What to ask whether a line is still wanted, for a stream that may be replaced."""
+        return getattr(self._form, "takes_line", None)
 
     @property
     def _wants_record(self) -> bool:
@@ -99,7 +105,7 @@ class Handler:
         try:
             if self._filter is not None and not self._filter(record):
                 return
-            text = line() if self._form is None else self._form(record)
+            text = self._form(record) if self._form and not self.takes_line() else line()
             if not isinstance(text, str):
                 raise TypeError(f"the formatter returned {type(text).__name__}, not str")
         except Exception as error:

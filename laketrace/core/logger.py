@@ -172,8 +172,12 @@ class Logger:
         context = context_fields() if _OPENTELEMETRY in modules else fields_now.get()
         shown = {**context, **fields} if context else fields
         plan = engine.plans.get(level) or engine.plan(level)
+        if plan.holds is not None and not plan.holds():
+            engine.refresh()
+            plan = engine.plan(level)
+        writers = plan.writers
         if (
-            plan is None
+            writers is None
             or args
             or type(message) is not str
             or self._options is not PLAIN
@@ -192,7 +196,7 @@ class Logger:
         if len(line) > engine.max_record:
             engine.emit(Call(level, message, args, fields, self._bound, self._options))
             return
-        for write in plan.writers:
+        for write in writers:
             write(line, ns)
 
     # -- loggers over the same engine ---------------------------------------------------------

@@ -10,6 +10,7 @@ callable sink. The ordinary file handler gets a ready line from `core.logger` an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from laketrace.core.encode import Encoder, quote
@@ -41,10 +42,15 @@ class Source(NamedTuple):
 
     def members(self) -> str:
         """As JSON members, with a comma before each."""
-        return "".join(
-            f",{quote(name)}:{quote(value) if isinstance(value, str) else value}"
-            for name, value in zip(self._fields, self, strict=True)
-        )
+        return _members(self)
+
+
+@lru_cache(maxsize=256)
+def _members(source: Source) -> str:
+    return "".join(
+        f",{quote(name)}:{quote(value) if isinstance(value, str) else value}"
+        for name, value in zip(source._fields, source, strict=True)
+    )
 
 
 class Record:
