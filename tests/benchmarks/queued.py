@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .contenders import count_back, start
+from .contenders import KEEP_ALL, count_back, start
 from .figures import Figure, Plan, at_least, at_most, in_turn, ratio, summary
 from .quiet import NoCleanBlock, Watch, clean_blocks, middle, wait_for_quiet
 
@@ -160,7 +160,7 @@ def _bursts(plan: Plan) -> list[Figure]:
 
 
 def _tails(plan: Plan) -> list[Figure]:
-    settings = {"enqueue": True, "rotation": "64 MB", "compression": "gz", "retention": None}
+    settings = {"enqueue": True, "rotation": "64 MB", "compression": "gz", **KEEP_ALL}
     patience = max(60.0, plan.patience)
     quick = plan.processes < 9
     base = {"name": "laketrace", "settings": settings, "patience": patience}

@@ -10,7 +10,7 @@ import os
 import time
 from typing import Any
 
-from .contenders import count_back, start
+from .contenders import KEEP_ALL, count_back, start
 from .figures import Figure, Plan, at_least, in_turn, summary
 from .quiet import NoCleanBlock, Watch, middle, wait_for_quiet
 
@@ -22,7 +22,7 @@ def one_process(folder: str, name: str, pairs: int, patience: float) -> dict[str
     places = {kind: os.path.join(folder, kind) for kind in ("plain", "rotating")}
     for place in places.values():
         os.mkdir(place)
-    never: dict[str, Any] = {"rotation": "100 GB", "compression": None, "retention": None}
+    never: dict[str, Any] = {"rotation": "100 GB", "compression": None, **KEEP_ALL}
     often = {**never, "rotation": "10 MB"}
     plain = start(name, places["plain"], logger="plain", **never)
     rotating = start(name, places["rotating"], logger="rotating", **often)
