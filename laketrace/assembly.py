@@ -79,8 +79,8 @@ class Assembly:
             name,
             self.runtime.hostname,
             os.getpid(),
-            self.runtime.platform,
-            self.runtime.runtime_type,
+            self.runtime.platform.value,
+            self.runtime.runtime_type.value,
             find_run_id(run_id),
         )
         self.engine = Engine(source, encoder=encoder_of(config), clock=clock)
