@@ -22,7 +22,7 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("timestamp", "timestamp", "when it was logged; where no record tells, the segment's end"),
+    Column("timestamp", "timestamp", "when it was logged; of a line that is no record: see `raw`"),
     Column("date", "date", "the UTC day of `timestamp`"),
     Column("level", "string", "the level's name"),
     Column("severity", "integer", "the level's number; null for a level that is not registered"),
@@ -40,7 +40,7 @@ COLUMNS = (
     Column("fields", "string", "JSON text of everything else in the record"),
     Column("segment", "string", "<stream>-<segment>: where the line lies, for ever"),
     Column("offset", "long", "the byte of the uncompressed segment at which the line begins"),
-    Column("raw", "string", "the text of a line that is no record; null for records"),
+    Column("raw", "string", "the text of a line that is no record, dated with the segment's end"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
 

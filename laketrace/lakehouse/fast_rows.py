@@ -1,6 +1,6 @@
 """Whole blocks of lines become Arrow batches, by what LakeTrace knows of its own lines.
 
-Floor 7. Stands on: lakehouse.columns, lakehouse.rows, lakehouse.source.
+Floor 7. Stands on: errors, lakehouse.columns, lakehouse.rows, lakehouse.source.
 
 A line that LakeTrace wrote begins with its nine fields in order, and the last six of them
 (logger_name to run_id) are the same bytes on each line of a process. So a line is
@@ -17,17 +17,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.json as pj
-
+from laketrace.errors import need
 from laketrace.lakehouse.columns import COLUMNS, NAMES
 from laketrace.lakehouse.rows import Place, Row, rows_of, severity_of, storable
 from laketrace.lakehouse.source import Block
+
+pa: Any = need("pyarrow", "delta", "writing Delta tables")
+pc: Any = need("pyarrow.compute", "delta", "writing Delta tables")
+pj: Any = need("pyarrow.json", "delta", "writing Delta tables")
 
 _TYPES = {
     "timestamp": pa.timestamp("us", "UTC"), "date": pa.date32(), "string": pa.string(),
@@ -55,11 +56,16 @@ _FIRST = pa.scalar(datetime(1, 1, 1, tzinfo=timezone.utc), pa.timestamp("us", "U
 _LAST = pa.scalar(datetime.max.replace(tzinfo=timezone.utc), pa.timestamp("us", "UTC"))
 
 
-def batch_of(rows: list[Row]) -> pa.RecordBatch:
+def batch_of(rows: list[Row]) -> Any:
     """A batch of rows made one by one."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(NAMES)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def reader_of(batches: Iterable[Any]) -> Any:
+    """The batches as the stream that a table's writer takes."""
+    return pa.RecordBatchReader.from_batches(SCHEMA, batches)
 
 
 class Transformer:
@@ -70,7 +76,7 @@ class Transformer:
         self._six = ""
         self._values: dict[str, Any] = {}
 
-    def batches(self, block: Block) -> Iterator[pa.RecordBatch]:
+    def batches(self, block: Block) -> Iterator[Any]:
         """The rows of a block; those that took the slow way come last."""
         lines = None if block.torn else _split(block.data)
         good = None
@@ -100,7 +106,7 @@ class Transformer:
         self._values = json.loads("{" + found[0][2:] + "}")
         return True
 
-    def _take(self, lines: pa.Array) -> tuple[pa.Array, dict[str, pa.Array]]:
+    def _take(self, lines: Any) -> tuple[Any, dict[str, Any]]:
         """The numbers of the lines that are exactly as expected, and their columns."""
         parts = pc.split_pattern(lines, self._six, max_splits=1)
         work = _Work(pa.array(range(len(lines)), pa.int32()), {"parts": parts})
@@ -110,7 +116,7 @@ class Transformer:
         _take_head(work)
         return work.index, work.columns
 
-    def _batch(self, index: pa.Array, columns: dict[str, Any], starts: pa.Array) -> pa.RecordBatch:
+    def _batch(self, index: Any, columns: dict[str, Any], starts: Any) -> Any:
         count = len(index)
         columns["offset"] = starts.take(index)
         columns["segment"] = pa.repeat(self._place.segment, count)
@@ -122,7 +128,7 @@ class Transformer:
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
-    def _slow(self, lines: pa.Array, index: pa.Array, starts: pa.Array) -> list[Row]:
+    def _slow(self, lines: Any, index: Any, starts: Any) -> list[Row]:
         rows: list[Row] = []
         taken = set(index.to_pylist())
         for number in range(len(lines)):
@@ -135,11 +141,11 @@ class Transformer:
 class _Work:
     """Columns in the making; lines that turn out odd are dropped from all of them at once."""
 
-    def __init__(self, index: pa.Array, columns: dict[str, pa.Array]) -> None:
+    def __init__(self, index: Any, columns: dict[str, Any]) -> None:
         self.index = index
         self.columns = columns
 
-    def keep(self, mask: pa.Array) -> None:
+    def keep(self, mask: Any) -> None:
         if pc.all(mask, min_count=0).as_py():
             return
         self.index = self.index.filter(mask)
@@ -152,7 +158,7 @@ class _Work:
         self.columns[second] = pc.list_element(pairs, 1)
 
 
-def _split(data: bytes) -> pa.Array | None:
+def _split(data: bytes) -> Any | None:
     """The lines of a block without their newlines; None when they are not all UTF-8."""
     lines = pa.array(data.removesuffix(b"\n").split(b"\n"), pa.binary())
     try:
@@ -161,13 +167,13 @@ def _split(data: bytes) -> pa.Array | None:
         return None
 
 
-def _starts(lines: pa.Array, offset: int) -> pa.Array:
+def _starts(lines: Any, offset: int) -> Any:
     """The offset of each line."""
     lengths = pc.add(pc.binary_length(lines).cast(pa.int64()), 1)
     return pc.add(pc.subtract(pc.cumulative_sum(lengths), lengths), offset)
 
 
-def _slice(texts: pa.Array, start: int, stop: int = 1 << 30) -> pa.Array:
+def _slice(texts: Any, start: int, stop: int = 1 << 30) -> Any:
     """A piece of each text, cut at ASCII characters."""
     return pc.binary_slice(texts.cast(pa.binary()), start, stop).cast(pa.string())
 
@@ -193,7 +199,7 @@ def _take_fields(work: _Work) -> None:
         _take_caller(work, special)
 
 
-def _count(objects: pa.Array) -> int:
+def _count(objects: Any) -> int:
     """How many JSON objects there are; raises `pa.ArrowInvalid` when there is anything else."""
     offsets = pa.array([0, len(objects)], pa.int32())
     text = pc.binary_join(pa.ListArray.from_arrays(offsets, objects), "\n")[0].as_buffer()
@@ -208,7 +214,7 @@ def _count(objects: pa.Array) -> int:
     return int(table.num_rows)
 
 
-def _take_caller(work: _Work, special: pa.Array) -> None:
+def _take_caller(work: _Work, special: Any) -> None:
     """Take file, line and function off the end of those objects that have them."""
     objects = work.columns["fields"]
     found = pc.extract_regex(pc.if_else(special, objects, None), _CALLER)

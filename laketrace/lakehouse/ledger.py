@@ -7,7 +7,7 @@ In `<log_dir>/.laketrace/`:
     upload.lock       locked while an upload is at work; saves work, decides nothing
     <stem>.ledger     JSON lines, appended with one write and flushed to the disk each:
                       {"plan": <segment>, ...}       form and digest of its copy, see `Planned`
-                      {"sent": <segment>, "to": <destination>, "records": n}
+                      {"sent": <segment>, "to": <destination>}
     <stem>.wanted     JSON list of the destinations that the logger of the stem is set up for
     <stem>.done       base names of the segments that are confirmed at every destination wanted
 
@@ -52,7 +52,7 @@ def destination_id(kind: str, place: str) -> str:
     """A short name for a destination; nothing in it can be read back.
 
     >>> destination_id("target", "/mnt/logs")
-    'target-8a1cc28b5bc7'
+    'target-2b89764089c3'
     """
     return f"{kind}-{sha256(f'{kind} {place}'.encode()).hexdigest()[:12]}"
 

@@ -22,6 +22,7 @@ from laketrace.errors import MissingExtraError, UploadError
 
 T = TypeVar("T")
 _FIRST_PAUSE = 0.2
+_BYTES_A_SECOND = 1 << 20  # the slowest store for which a call still counts as alive
 _LONGEST_PAUSE = 20.0
 _OPENS_AFTER = 3
 _LONGEST_MINUTES = 15
@@ -29,7 +30,7 @@ _LONGEST_MINUTES = 15
 # An error of a store that will not go away by itself; text, because the libraries that speak to
 # stores (obstore, deltalake, py4j) put the service's answer there.
 _PERMANENT_TEXT = re.compile(
-    r"\b(?:40[0134579]|41[0-7])\b[ ,:]*(?:Bad Request|Unauthorized|Forbidden|Not Found|Gone|Conflict)"
+    r"\b(?:400 Bad Request|401 Unauthorized|403 Forbidden|404 Not Found|410 Gone)\b"
     r"|AccessDenied|AuthorizationFailure|AuthenticationFailed|InvalidAccessKeyId|NoSuchBucket"
     r"|SignatureDoesNotMatch|ContainerNotFound|FilesystemNotFound|PERMISSION_DENIED|not authorized",
     re.IGNORECASE,
@@ -52,9 +53,7 @@ class Deadline:
     30
     """
 
-    def __init__(
-        self, seconds: float | None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._end = None if seconds is None else clock() + seconds
         self._seconds = seconds
@@ -70,6 +69,14 @@ class Deadline:
         if left <= 0:
             raise OutOfTime(f"the upload took longer than {self._seconds:g} seconds")
         return min(left, limit)
+
+    def limit(self, request_timeout: float) -> Callable[[int], float]:
+        """How many seconds a call may take that moves so many bytes.
+
+        >>> Deadline(None).limit(30)(0)
+        30.0
+        """
+        return lambda size: self.left(request_timeout + size / _BYTES_A_SECOND)
 
 
 def is_permanent(error: BaseException) -> bool:
@@ -95,11 +102,14 @@ class Retry:
         deadline: Deadline,
         sleep: Callable[[float], object] = time.sleep,
         jitter: Callable[[], float] = random.random,
+        first_pause: float = _FIRST_PAUSE,
+        longest_pause: float = _LONGEST_PAUSE,
     ) -> None:
         self.deadline = deadline
         self._retries = retries
         self._sleep = sleep
         self._jitter = jitter
+        self._pauses = (first_pause, longest_pause)
 
     def run(self, work: Callable[[], T], passing: Callable[[Exception], bool] | None = None) -> T:
         """The result of `work`, tried again for passing errors (default: those not permanent).
@@ -125,7 +135,13 @@ class Retry:
 
     def pause(self, tries: int) -> float:
         """Seconds to wait after the failed try number `tries`, counted from 0."""
-        return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**tries) * (0.5 + self._jitter() / 2)
+        first, longest = self._pauses
+        return min(longest, first * 2.0 ** min(tries, 30)) * (0.1 + 0.9 * self._jitter())
+
+    def impatient(self, retries: int, first_pause: float, longest_pause: float) -> Retry:
+        """The same deadline with other tries and pauses; for losing a race, which is no fault."""
+        pauses = (first_pause, longest_pause)
+        return Retry(retries, self.deadline, self._sleep, self._jitter, *pauses)
 
 
 def within(seconds: float, work: Callable[[], T], what: str) -> T:

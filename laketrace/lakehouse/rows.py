@@ -60,7 +60,7 @@ def rows_of(block: Block, place: Place) -> Iterator[Row]:
 def row_of(line: bytes, offset: int, place: Place) -> Row:
     """The row of one line, given without its newline."""
     try:
-        members = _members(line.decode("utf-8"))
+        members = members_of(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return raw_row(line, offset, place)
     columns, rest = _take(members)
@@ -106,7 +106,7 @@ def _refuse(constant: str) -> Any:
 _scan: Any = json.JSONDecoder(parse_constant=_refuse).scan_once  # type: ignore[attr-defined]
 
 
-def _members(text: str) -> list[Member]:
+def members_of(text: str) -> list[Member]:
     """The members of a JSON object. Raises `ValueError` for anything else."""
     text = text.strip(_SPACE)
     if text[:1] != "{":
@@ -200,7 +200,8 @@ def parse_time(text: str) -> datetime | None:
     if zone != "Z":
         offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
     try:
-        local = datetime(*map(int, parts), micros, timezone.utc)  # type: ignore[arg-type,misc]
+        year, month, day, hour, minute, second = map(int, parts)
+        local = datetime(year, month, day, hour, minute, second, micros, timezone.utc)
         return local + offset if zone[0] == "-" else local - offset
     except (ValueError, OverflowError):
         return None

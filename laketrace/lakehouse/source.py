@@ -30,6 +30,10 @@ except ImportError:  # Windows
     _fcntl = None
 
 
+class SegmentGone(FileNotFoundError):
+    """A segment was removed while it was being uploaded."""
+
+
 class Block(NamedTuple):
     """Whole lines; or, when `torn`, a piece of one that is too long for a record."""
 
@@ -41,12 +45,13 @@ class Block(NamedTuple):
 class SegmentFile:
     """The uncompressed bytes of a segment; `at` is the offset of the next one.
 
-    `damage` says what broke off the reading of an archive, None where nothing did.
-    Raises `FileNotFoundError` when the segment is gone, and `OSError` when the disk fails.
+    `ended` tells that they have all been read; `damage`, what broke off an archive, if anything.
+    Raises `SegmentGone` when it is not there any more, and `OSError` when the disk fails.
     """
 
     def __init__(self, segment: Segment) -> None:
         self.damage: str | None = None
+        self.ended = False
         self.at = 0
         self._file: BinaryIO | None = None
         self._plain = False
@@ -60,7 +65,7 @@ class SegmentFile:
             except Exception as error:  # a zip archive is looked into when it is opened
                 self._note(error)
                 return
-        raise FileNotFoundError(2, "the segment is gone", segment.path)
+        raise SegmentGone(2, "the segment is gone", segment.path)
 
     def __enter__(self) -> SegmentFile:
         return self
@@ -73,10 +78,11 @@ class SegmentFile:
         if isinstance(error, OSError) and error.errno is not None:
             raise error
         self.damage = f"{type(error).__name__}: {error}"  # a codec's error has no errno
+        self.ended = True
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end and at the damage."""
-        if self.damage is not None or self._file is None:
+        if self.ended or self._file is None:
             return b""
         try:
             data = self._file.read(size)
@@ -84,6 +90,7 @@ class SegmentFile:
             self._note(error)
             return b""
         self.at += len(data)
+        self.ended = not data
         return data
 
     def skip_to(self, offset: int) -> None:
@@ -94,10 +101,21 @@ class SegmentFile:
             pass
 
 
+def present(segment: Segment) -> Segment:
+    """A segment under the name that it has now; it may have been compressed since it was listed.
+
+    Raises `SegmentGone` when it is not there any more.
+    """
+    for suffix in ("", *(ARCHIVES if not segment.suffix else ())):
+        if os.path.exists(segment.path + suffix):
+            return segment._replace(path=segment.path + suffix, suffix=segment.suffix or suffix)
+    raise SegmentGone(2, "the segment is gone", segment.path)
+
+
 def read_blocks(file: SegmentFile, first: int = 0, end: int | None = None) -> Iterator[Block]:
     """The lines that begin in the bytes `first` to `end` of a segment, in order.
 
-    The last line may lack its newline.
+    The last line may lack its newline. Where an archive breaks off, a line says so.
     """
     data = _skip_to_line(file, first) if first else b""
     at, giant, more = file.at - len(data), False, True
@@ -112,6 +130,9 @@ def read_blocks(file: SegmentFile, first: int = 0, end: int | None = None) -> It
             yield Block(at, data[:size], torn)
             giant = torn and data[size - 1] != 0x0A
             at, data = at + size, data[size:]
+    if file.damage is not None and first <= file.at and (end is None or file.at < end):
+        text = f"laketrace: the archive is damaged and cannot be read further ({file.damage})"
+        yield Block(file.at, text.encode("utf-8", "backslashreplace"), torn=True)
 
 
 def _skip_to_line(file: SegmentFile, first: int) -> bytes:

@@ -7,24 +7,26 @@ For one directory, in this order:
     locked      the directory's upload lock is held (or cannot be had, and is done without)
     recovered   what dead processes left active is finished
     listed      the settled segments and the ledger are read
-  for each stream, for each segment in order, when there is a target:
+  then for each stream, where there is a target, for each segment in order:
     planned     name, form and digest of the copy are durable in the ledger
     sending     half of the copy is on its way
     sent        the store has acknowledged the copy
     verified    the copy was read back and has the planned digest
-    copied      the ledger says so
-  for each stream, for each commit, when there is a table:
-    reading     the version that the table holds of this stream is known
-    writing     half of the rows are on their way
-    committed   the table has acknowledged the commit
-    recorded    the ledger says so
-  then:
+    copied      the ledger says that the copy is there
+  and when all of them are:
     manifested  the manifests of the runs name the new copies
+    recorded    the ledger says that they do
+  where there is a table, for each commit:
+    reading     the version that the table holds of this stream is known
+    writing     a part of the rows is on its way
+    committed   the table has acknowledged the commit
+    confirmed   for each segment that is in it whole: the ledger says so
+  and then:
     done        `<stem>.done` names what is confirmed everywhere
-    deleted     confirmed local segments are removed, where that is wanted
+    deleted     a confirmed local segment is removed, where that is wanted
 
-A crash between any two of them costs work, never a record: names come from identity, the
-table's own transaction record is asked before each commit, and each ledger line is one write.
+A crash between any two of them costs work, never a record: names come from identity, the table's
+own transaction record is asked before each commit, and each ledger line is one write.
 
 The environment variable LAKETRACE_TEST_CRASH_AT, which only tests set, kills the process (SIGKILL)
 when it comes to a step for the nth time: `committed` or `committed:3`.
@@ -36,7 +38,7 @@ import os
 
 STEPS = (
     "locked", "recovered", "listed", "planned", "sending", "sent", "verified", "copied",
-    "reading", "writing", "committed", "recorded", "manifested", "done", "deleted",
+    "manifested", "recorded", "reading", "writing", "committed", "confirmed", "done", "deleted",
 )  # fmt: skip
 
 _name, _, _count = os.environ.get("LAKETRACE_TEST_CRASH_AT", "").partition(":")

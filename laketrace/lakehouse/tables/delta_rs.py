@@ -1,0 +1,259 @@
+"""Rows into a Delta table without Spark: delta-rs, the package deltalake.
+
+Floor 7. Stands on: errors, files.segment, lakehouse.fast_rows, lakehouse.plan, lakehouse.retry,
+lakehouse.rows, lakehouse.source, lakehouse.steps, lakehouse.stream, lakehouse.tables.names,
+lakehouse.tables.shape, lakehouse.targets.
+
+delta-rs does not skip what a transaction id says is there (delta-rs issues 2580, 3821). So for
+each commit: take a snapshot of the table, read from it which version it holds of the stream,
+write the rows behind that, and commit against this snapshot. Whoever has committed for the same
+stream meanwhile makes that fail ("Concurrent transaction failed"), and everything begins again
+with a new snapshot. A commit whose fate is unknown, because the network died or the process was
+killed, needs no more than that either.
+
+Memory: the blocks on their way and one row group of the file being written; a commit takes about
+64 MiB of lines. Many uploaders of one table get in each other's way; they try again with short
+random pauses, without counting that as a failure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from itertools import chain
+from typing import Any
+
+from laketrace.errors import UploadError, need
+from laketrace.files.segment import Segment
+from laketrace.lakehouse.plan import (
+    LAST_UNIT,
+    Position,
+    Slice,
+    next_commit,
+    position_of,
+    version_of,
+)
+from laketrace.lakehouse.retry import Retry
+from laketrace.lakehouse.rows import Place
+from laketrace.lakehouse.source import SegmentFile, read_blocks
+from laketrace.lakehouse.steps import step
+from laketrace.lakehouse.stream import Stream
+from laketrace.lakehouse.tables.names import TableName
+from laketrace.lakehouse.tables.shape import check_features, check_properties, check_shape
+from laketrace.lakehouse.targets import lakehouse_url, storage_token
+
+Confirm = Callable[[Segment, int], None]
+"""Told of each segment that is in the table now, whole, and how many rows this call added."""
+
+COMMIT_BYTES = 64 << 20
+_RACES = 200  # lost in a row; each costs at most two seconds and all of it the deadline
+_COMMIT_TRIES = 30
+
+
+class DeltaRsTable:
+    """A Delta table at a path, written by delta-rs.
+
+    Raises `UploadError` for a place that delta-rs cannot commit to, and `MissingExtraError`.
+    """
+
+    def __init__(self, name: TableName, options: Mapping[str, str], request_timeout: float) -> None:
+        self.shown = name.shown
+        self._deltalake = need("deltalake", "delta", "writing Delta tables without Spark")
+        self._fast = import_module("laketrace.lakehouse.fast_rows")  # it needs pyarrow
+        self._uri = _uri(name)
+        self._options = dict(options)
+        self._request_timeout = request_timeout
+        if self._remote and not options and (token := storage_token()) is not None:
+            self._options["bearer_token"] = token
+            if "fabric.microsoft.com" in self._uri:
+                self._options["use_fabric_endpoint"] = "true"
+        self._checked = False
+
+    @property
+    def _remote(self) -> bool:
+        return "://" in self._uri
+
+    def load(self, stream: Stream, retry: Retry, confirm: Confirm) -> None:
+        """Bring what the table lacks of a stream into it, commit by commit.
+
+        Raises what the last try raised; what was confirmed before that stays so.
+        """
+        race = retry.impatient(_RACES, first_pause=0.05, longest_pause=2.0)
+        progress = _Progress(stream, confirm)
+        while not progress.complete:
+            retry.run(lambda: race.run(lambda: self._advance(progress, retry), _is_lost_race))
+
+    def _advance(self, progress: _Progress, retry: Retry) -> None:
+        """One snapshot, and the commit that goes on from what it holds."""
+        table = self._open(retry)
+        held = table.transaction_version(progress.stream.app_id)
+        step("reading")
+        slices = progress.next_slices(None if held is None else position_of(held))
+        if slices:
+            source = self._commit(table, progress.stream, slices)
+            step("committed")
+            progress.reached(source.reached, source.rows)
+
+    def _storage_options(self, retry: Retry) -> dict[str, str] | None:
+        if not self._remote:
+            return None
+        seconds = f"{retry.deadline.left(self._request_timeout):.3f}s"
+        limits = {"timeout": seconds, "connect_timeout": seconds, "retry_timeout": seconds}
+        return {"max_retries": "2", **self._options, **limits}
+
+    def _open(self, retry: Retry) -> Any:
+        """The newest snapshot of the table, which is made if there is none."""
+        options = self._storage_options(retry)
+        try:
+            table = self._deltalake.DeltaTable(self._uri, storage_options=options)
+        except self._deltalake.exceptions.TableNotFoundError:
+            table = self._create(options)
+        if not self._checked:
+            self._check(table)
+            self._checked = True
+        return table
+
+    def _create(self, options: dict[str, str] | None) -> Any:
+        try:
+            self._deltalake.DeltaTable.create(
+                self._uri, self._fast.SCHEMA, mode="error", storage_options=options
+            )
+        except Exception as error:
+            try:
+                return self._deltalake.DeltaTable(self._uri, storage_options=options)
+            except self._deltalake.exceptions.TableNotFoundError:
+                raise error from None
+        return self._deltalake.DeltaTable(self._uri, storage_options=options)
+
+    def _check(self, table: Any) -> None:
+        fields = json.loads(table.schema().to_json())["fields"]
+        required = [field["name"] for field in fields if not field["nullable"]]
+        types = {field["name"]: _type_name(field["type"]) for field in fields}
+        metadata = table.metadata()
+        check_features(self.shown, table.protocol().writer_features or ())
+        check_shape(self.shown, types, metadata.partition_columns, required)
+        check_properties(self.shown, metadata.configuration)
+
+    def _commit(self, table: Any, stream: Stream, slices: list[Slice]) -> _Source:
+        """Append the rows of `slices` in one commit.
+
+        Where there are none, as behind the last unit of an archive, nothing is committed.
+        """
+        source = _Source(self._fast, stream, slices)
+        batches = source.batches()
+        first = next(batches, None)
+        if first is None:
+            return source
+        version = version_of(slices[-1].position)
+        deltalake = self._deltalake
+        transaction = deltalake.Transaction(stream.app_id, version)
+        try:
+            deltalake.write_deltalake(
+                table,
+                self._fast.reader_of(chain([first], batches)),
+                mode="append",
+                writer_properties=deltalake.WriterProperties(compression="ZSTD"),
+                commit_properties=deltalake.CommitProperties(
+                    app_transactions=[transaction], max_commit_retries=_COMMIT_TRIES
+                ),
+            )
+        except Exception:
+            if source.error is not None:
+                raise source.error from None  # not what became of it on its way through Rust
+            raise
+        return source
+
+
+class _Progress:
+    """How far a stream is in the table, as far as this call knows."""
+
+    def __init__(self, stream: Stream, confirm: Confirm) -> None:
+        self.stream = stream
+        self.complete = False
+        self._confirm = confirm
+        self._after: Position | None = None
+        self._rows: dict[str, int] = {}
+        self._left = list(stream.segments)
+
+    def next_slices(self, held: Position | None) -> list[Slice]:
+        """What to commit next, on top of a table that holds `held`."""
+        places = [place for place in (held, self._after) if place is not None]
+        slices = next_commit(self._left, max(places, default=None), COMMIT_BYTES)
+        first = slices[0].segment if slices else None
+        while self._left and self._left[0] != first:
+            segment = self._left.pop(0)
+            self._confirm(segment, self._rows.pop(segment.base, 0))
+        self.complete = not slices
+        return slices
+
+    def reached(self, position: Position, rows: Mapping[str, int]) -> None:
+        """Note what has been committed, or was found to be empty."""
+        self._after = position
+        for base, count in rows.items():
+            self._rows[base] = self._rows.get(base, 0) + count
+
+
+class _Source:
+    """The batches of the slices of a commit, and what there is to know of them afterwards."""
+
+    def __init__(self, fast: Any, stream: Stream, slices: list[Slice]) -> None:
+        self.rows: dict[str, int] = {}
+        self.reached = slices[-1].position
+        self.error: Exception | None = None
+        self._fast = fast
+        self._stream = stream
+        self._slices = slices
+
+    def batches(self) -> Iterator[Any]:
+        """The rows, in order of their segments."""
+        try:
+            for part in self._slices:
+                yield from self._batches_of(part)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _batches_of(self, part: Slice) -> Iterator[Any]:
+        segment, behind = part.segment, 0
+        place = Place.of(self._stream.name_of(segment), segment.time_ns)
+        transformer = self._fast.Transformer(place)
+        with SegmentFile(segment) as file:
+            for block in read_blocks(file, *part.range):
+                behind = block.offset + len(block.data)
+                for batch in transformer.batches(block):
+                    self.rows[segment.base] = self.rows.get(segment.base, 0) + batch.num_rows
+                    yield batch
+                step("writing")
+            if file.ended and (behind >= file.at or not behind):
+                self.reached = Position(segment.key, LAST_UNIT)  # there are no units behind
+
+
+def _is_lost_race(error: Exception) -> bool:
+    return type(error).__name__ == "CommitFailedError"
+
+
+def _type_name(kind: object) -> str:
+    """Delta's name of a type; of a nested one, what kind it is."""
+    return str(kind["type"]) if isinstance(kind, dict) else str(kind)
+
+
+def _uri(name: TableName) -> str:
+    """Where delta-rs finds the table."""
+    location = name.location
+    if location is None:
+        raise UploadError(
+            f"{name.shown} is a name in a catalog, and without a Spark session only a path can be "
+            "written. Start Spark first, or use the table's path, e.g. abfss://... or s3://..."
+        )
+    if location.kind == "directory":
+        return location.path
+    if location.kind == "object":
+        return location.shown
+    mounted = location.path.removeprefix("/lakehouse/default/")
+    if location.kind == "lakehouse" or mounted != location.path:
+        return lakehouse_url(mounted)
+    raise UploadError(
+        f"{name.shown} is on a mount, which cannot commit to a Delta table (no rename, no links). "
+        "Start Spark first, or use the table's URL, e.g. abfss://... or s3://..."
+    )

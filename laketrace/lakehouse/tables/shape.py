@@ -1,0 +1,64 @@
+"""Whether an existing table has the shape that log records need.
+
+Floor 7. Stands on: errors, lakehouse.columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from laketrace.errors import UploadError
+from laketrace.lakehouse.columns import COLUMNS
+
+# What both writers can append to; the others of the protocol's list ("Valid Feature Names in Table
+# Features") make delta-rs refuse the table, or would need more than an append (platform facts 6.2).
+_WRITABLE = frozenset((
+    "appendOnly", "invariants", "checkConstraints", "generatedColumns", "changeDataFeed",
+    "timestampNtz", "variantType", "variantType-preview",
+))  # fmt: skip
+_FORGETS = "delta.setTransactionRetentionDuration"
+
+
+def check_shape(
+    shown: str, types: Mapping[str, str], partitions: Iterable[str], required: Iterable[str]
+) -> None:
+    """See that a table has exactly our columns, by name (in any order) and Delta type.
+
+    `required` are its columns that take no nulls. Raises `UploadError` that names each column
+    that differs.
+
+    >>> check_shape("t", {column.name: column.type for column in COLUMNS}, [], [])
+    """
+    wanted = {column.name: column.type for column in COLUMNS}
+    problems = [
+        f"{name} is {types[name]} instead of {kind}" if name in types else f"{name} is missing"
+        for name, kind in wanted.items()
+        if types.get(name) != kind
+    ]
+    problems += [f"{name} is not ours" for name in types if name not in wanted]
+    problems += [f"{name} takes no nulls" for name in required if name in wanted]
+    problems += [f"it is partitioned by {name}" for name in partitions]
+    if problems:
+        raise UploadError(
+            f"the table {shown} has another shape: {'; '.join(problems)}. "
+            "Use a table of its own; LakeTrace makes it."
+        )
+
+
+def check_properties(shown: str, properties: Mapping[str, str]) -> None:
+    """See that a table keeps what it knows of transactions. Raises `UploadError` if not."""
+    if _FORGETS in properties:
+        raise UploadError(
+            f"the table {shown} forgets transactions after {properties[_FORGETS]}, so nobody could "
+            f"tell what it holds. Unset its property {_FORGETS}."
+        )
+
+
+def check_features(shown: str, features: Iterable[str]) -> None:
+    """See that delta-rs can append to a table. Raises `UploadError` if not."""
+    missing = sorted(set(features) - _WRITABLE)
+    if missing:
+        raise UploadError(
+            f"the table {shown} has {', '.join(missing)}, which the package deltalake cannot "
+            "write. Upload from a process with a Spark session, or to a table that LakeTrace makes."
+        )
