@@ -1,8 +1,9 @@
 """Delta's jars for the Spark that is installed, fetched once with Maven and kept.
 
-What is fetched stands in `tests/environments/spark-*/pom.xml`. Spark's own way
-(`spark.jars.packages`) asks Ivy, which knows nothing of Maven's settings and so fails behind a
-mirror; it is the second choice, for a machine that has no `mvn`.
+What is fetched stands in `tests/environments/spark-*/pom.xml`. On a machine without `mvn` Spark's
+own way (`spark.jars.packages`) has to do. It asks Ivy, which takes no settings of Maven's, so it
+may fail behind a mirror; and it trips over a Maven cache that has a pom without its jar, so it
+gets a home without one.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ET
 
 from tests.support.processes import ROOT, made_once
 
 GROUPS = "io.delta,io.unitycatalog,org.apache.spark"
+FROM_IVY = (
+    "io.delta_",
+    "io.unitycatalog_",
+    "org.apache.spark_spark-connect_",
+)  # the rest Spark has
 ASK_IVY = """
 from pyspark import SparkConf, SparkContext
 import sys
@@ -46,15 +53,17 @@ def _by_maven(pom: str, folder: str) -> None:
 
 
 def _by_ivy(pom: str, folder: str) -> None:
-    ivy = f"{folder}.ivy"
-    command = [sys.executable, "-c", ASK_IVY, ",".join(_coordinates(pom)), ivy]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    if said.returncode == 0:
-        os.rename(os.path.join(ivy, "jars"), folder)
-    shutil.rmtree(ivy, ignore_errors=True)
-    if said.returncode != 0:
-        last = said.stderr.strip().splitlines()[-1:] or [""]
-        raise NoJars(f"Delta's jars need Maven (mvn) or a way to Maven Central: {last[0]}")
+    os.mkdir(folder)
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-c", ASK_IVY, ",".join(_coordinates(pom)), home]
+        env = {**os.environ, "JAVA_TOOL_OPTIONS": f"-Duser.home={home}"}
+        said = subprocess.run(command, capture_output=True, text=True, timeout=600, env=env)
+        if said.returncode != 0:
+            reasons = [line for line in said.stderr.splitlines() if "Exception in" in line]
+            raise NoJars(f"Delta's jars need Maven (mvn), or Ivy online: {' '.join(reasons[:1])}")
+        for jar in glob.glob(os.path.join(home, "jars", "*.jar")):
+            if os.path.basename(jar).startswith(FROM_IVY):
+                shutil.copy(jar, folder)
 
 
 def _coordinates(pom: str) -> list[str]:
