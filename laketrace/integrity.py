@@ -75,7 +75,9 @@ class LogIntegrityVerifier:
         expected = record.get(self.HASH) if expected_hash is None else expected_hash
         if not isinstance(expected, str):
             return False
-        return hmac.compare_digest(self.compute_hash(record).encode(), expected.encode())
+        return hmac.compare_digest(
+            self.compute_hash(record).encode(), expected.encode("utf-8", "backslashreplace")
+        )
 
     def add_hash_header(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the record that carries its hash, and the one before it in a chain."""

@@ -270,7 +270,7 @@ class SensitiveDataRedactor:
     """Takes secrets, personal data and the places of connection strings out of texts and records.
 
     >>> SensitiveDataRedactor().redact("Server=db.corp;Database=sales;Password='two words'")
-    'Server=[REDACTED];Database=[REDACTED];Password=[REDACTED]'
+    "Server=[REDACTED];Database=[REDACTED];Password='[REDACTED]'"
     """
 
     def redact(self, text: object) -> str:

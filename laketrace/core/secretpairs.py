@@ -7,8 +7,9 @@ A name is a word before `=`, `:`, `:=` or `=>`, or an option of a command line (
 between the quotes (also quotes within JSON within JSON), a whole object or list in brackets, or
 the word behind it: up to a blank, or to a comma, semicolon, `&`, bracket or quote that ends it.
 Behind `Authorization`, `Cookie` and connection strings it is the rest of the line. Values are
-replaced whole by `MASK`. Where a quote does not close, the line is the value; where a bracket does
-not close, the rest of the text is. Every character is read a bounded number of times. Pure.
+replaced whole by `MASK`; quotes around them stay, so that JSON stays JSON. Where a quote does not
+close, the line is the value; where a bracket does not close, the rest of the text is.
+Every character is read a bounded number of times. Pure.
 """
 
 from __future__ import annotations
@@ -31,10 +32,7 @@ _SCHEME = re.compile(
 )
 _LINE = re.compile(r"[^\n\r\"']*")
 _WHOLE_LINE = re.compile(r"[^\n\r]*")
-_QUOTED = {
-    '"': re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL),
-    "'": re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL),
-}
+_QUOTES = {'"': re.compile(r'(?<!\\)(\\*)"'), "'": re.compile(r"(?<!\\)(\\*)'")}
 # A value without quotes: a sign that may end it does so where nothing, a blank, another such sign
 # or the next pair stands behind it.
 _PLAIN = re.compile(
@@ -50,7 +48,7 @@ class PairScrubber:
     """Takes the values of secret names out of texts.
 
     >>> PairScrubber(SecretNames()).scrub('user=bob password="two words" rows=3')
-    'user=bob password=[REDACTED] rows=3'
+    'user=bob password="[REDACTED]" rows=3'
     """
 
     __slots__ = ("_is_secret", "_stems")
@@ -73,37 +71,45 @@ class PairScrubber:
             position = match.end()
             if not self._is_secret(match.group(2)):
                 continue
-            end = _value_end(text, position, words(match.group(2)))
-            if end > position:
-                parts += [text[done:position], MASK]
-                done = position = end
+            start, end = _value(text, position, words(match.group(2)))
+            if end > start:
+                parts += [text[done:start], MASK]
+                done = end
+            position = max(position, end)
         return text if not done else "".join([*parts, text[done:]])
 
 
-def _value_end(text: str, start: int, name: str) -> int:
-    """Where the value that begins at `start` ends."""
+def _value(text: str, start: int, name: str) -> tuple[int, int]:
+    """Where the value behind the name begins and ends; quotes are no part of it."""
     sign = text[start : start + 1]
     if sign in ("{", "[") and not text.startswith(MASK, start):
-        return _bracket_end(text, start)
+        return start, _bracket_end(text, start)
     quote = start
     while text[quote : quote + 1] == "\\":  # JSON within JSON: \"...\"
         quote += 1
     if text[quote : quote + 1] in ("'", '"'):
-        return _quote_end(text, start, quote)
+        return _quoted(text, start, quote)
     if any(phrase in name for phrase in _REST_OF_LINE):
         scheme = _SCHEME.match(text, start)
         if scheme is None or scheme.group().strip().lower() == "digest":
-            return _end(_LINE, text, start)
-        start = scheme.end()
-    return max(start, _end(_PLAIN, text, start))
+            return start, _end(_LINE, text, start)
+        return start, _end(_PLAIN, text, scheme.end())
+    return start, _end(_PLAIN, text, start)
 
 
-def _quote_end(text: str, start: int, quote: int) -> int:
-    if quote > start:
-        closing = text.find(text[start : quote + 1], quote + 1)
-        return closing + quote + 1 - start if closing >= 0 else _end(_WHOLE_LINE, text, start)
-    match = _QUOTED[text[quote]].match(text, quote)
-    return match.end() if match is not None else _end(_WHOLE_LINE, text, start)
+def _quoted(text: str, start: int, quote: int) -> tuple[int, int]:
+    r"""What is between the quote at `quote` and the one that closes it, else the rest of the line.
+
+    JSON n times within JSON writes a quote with k = 2**n - 1 backslashes. A quote closes the text
+    when the backslashes before it are k and any number of escaped backslashes, each 2 * (k + 1).
+    """
+    depth = quote - start
+    position = quote + 1
+    while (match := _QUOTES[text[quote]].search(text, position)) is not None:
+        if len(match.group(1)) % (2 * depth + 2) == depth:
+            return quote + 1, match.end() - depth - 1
+        position = match.end()
+    return start, _end(_WHOLE_LINE, text, start)
 
 
 def _bracket_end(text: str, start: int) -> int:

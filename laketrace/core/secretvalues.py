@@ -103,14 +103,17 @@ AWS_KEY_ID = Rule(
 )
 
 
+_DIGIT = re.compile("[0-9]")
+
+
 def _looks_random(match: re.Match[str]) -> tuple[int, int] | None:
     """Forty letters and digits are a key unless they are a hash, a word or a path."""
     text = match.group()
     mixed = not (text.isalpha() or text == text.lower() or text == text.upper())
-    return match.span() if mixed and text.count("/") < 5 and re.search("[0-9]", text) else None
+    return match.span() if mixed and text.count("/") < 5 and _DIGIT.search(text) else None
 
 
-_BASE64_ENDS = r"(?<![A-Za-z0-9+/=_.-]){}(?![A-Za-z0-9+/=_-])"
+_BASE64_ENDS = r"(?<![A-Za-z0-9+/_.-]){}(?![A-Za-z0-9+/=_-])"
 AWS_SECRET = Rule((), re.compile(_BASE64_ENDS.format(r"[A-Za-z0-9+/]{40}")), _looks_random)
 AZURE_KEY = Rule(("==",), re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="))
 AZURE_CLIENT_SECRET = Rule(
@@ -120,7 +123,7 @@ DATABRICKS_TOKEN = Rule(("dapi",), re.compile(r"dapi(?<![A-Za-z0-9]dapi)[0-9a-f]
 
 
 def _has_digit(match: re.Match[str]) -> tuple[int, int] | None:
-    return match.span(1) if re.search("[0-9]", match.group(1)) else None
+    return match.span(1) if _DIGIT.search(match.group(1)) else None
 
 
 BEARER = Rule(
@@ -203,14 +206,18 @@ def _ipv6(match: re.Match[str]) -> tuple[int, int] | None:
     if any(len(group) > 4 or "." in group for group in filled) or "::" in tail or tail[:1] == ":":
         return None
     whole = 2 <= len(filled) <= 7 or text == "::1" if short else len(filled) == len(groups) == 8
-    return (match.start(), match.start() + len(text)) if whole else None
+    named = not _DIGIT.search(text)  # `ab::cd` is a name in several languages
+    return (match.start(), match.start() + len(text)) if whole and not named else None
 
 
 _DOTTED = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 IPV6 = Rule(
     (":",),
     re.compile(
-        r"[0-9A-Fa-f:](?<![\w:.].)(?=[0-9A-Fa-f]{0,3}:)[0-9A-Fa-f:]{1,39}(?:\.[0-9.]{1,12})?(?![\w:])",
+        # It may stand directly behind a colon when the word before that is no group of its own.
+        r"[0-9A-Fa-f:](?:(?<![\w:.].)|(?<=[g-zG-Z_]:.)|(?<=[g-zG-Z_]\w:.)|(?<=[g-zG-Z_]\w\w:.)"
+        r"|(?<=[g-zG-Z_]\w\w\w:.))"
+        r"(?=[0-9A-Fa-f]{0,3}:)[0-9A-Fa-f:]{1,39}(?:\.[0-9.]{1,12})?(?![\w:])",
         re.ASCII,
     ),
     _ipv6,
@@ -276,6 +283,8 @@ def _american_phone(match: re.Match[str]) -> tuple[int, int] | None:
     """With its bracket and the 1 before it, and not in the middle of another number."""
     start = match.start()
     lead = _BEFORE_PHONE.search(match.string, max(0, start - 4), start)
+    if lead is not None and lead.group()[-1:] == "(" and ")" not in match.group():
+        lead = None  # the bracket is around the whole
     start -= len(lead.group()) if lead else 0
     before = match.string[start - 1 : start] if start else ""
     return None if before.isalnum() or before in tuple("_.+-") else (start, match.end())
@@ -326,9 +335,8 @@ RULES = (
     DATABRICKS_TOKEN, EMAIL, EMAIL_IN_URL,
 )  # fmt: skip
 RULES_OF_NUMBERS = (
-    AWS_SECRET, IBAN, CARD, LABELLED_PHONE, INTERNATIONAL_PHONE, AMERICAN_PHONE, SSN, IPV4,
+    AWS_SECRET, IBAN, CARD, LABELLED_PHONE, INTERNATIONAL_PHONE, AMERICAN_PHONE, SSN, IPV6, IPV4,
 )  # fmt: skip
-_DIGIT = re.compile("[0-9]")
 
 
 def scrub_values(text: str) -> str:
@@ -342,4 +350,4 @@ def scrub_values(text: str) -> str:
     if _DIGIT.search(text) is not None:
         for rule in RULES_OF_NUMBERS:
             text = apply(rule, text)
-    return apply(IPV6, text)
+    return text
