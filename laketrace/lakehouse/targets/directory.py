@@ -72,12 +72,12 @@ class DirectoryTarget:
             temporary = _temporary(path)
             try:
                 _write(temporary, source, size)
-                if _link(temporary, path):
-                    return
+                self.overwrites = _link(temporary, path)
             finally:
                 _discard(temporary)
-            self.overwrites = False  # a mount without links and renames
-        _write(path, source, size)
+            _discard_temporaries(path)
+        if not self.overwrites:  # a mount without links and renames
+            _write(path, source, size)
 
     def _make_way(self, path: str, source: OpenSource) -> None:
         """Remove the beginning that a crash left; raise `FileExistsError` for anything else."""
@@ -167,6 +167,8 @@ def _link(temporary: str, path: str) -> bool:
     try:
         os.link(temporary, path)
         return True
+    except FileNotFoundError:  # cleared away by another uploader that has sent the same file
+        raise FileExistsError(17, "it is there already", path) from None
     except OSError as error:
         if error.errno not in _NOT_KNOWN:
             raise
@@ -179,6 +181,14 @@ def _link(temporary: str, path: str) -> bool:
         if error.errno not in _NOT_KNOWN:
             raise
     return False
+
+
+def _discard_temporaries(path: str) -> None:
+    """Remove what this and earlier, killed uploads of the file at `path` have left."""
+    folder, name = os.path.split(path)
+    for item in os.listdir(folder):
+        if item.startswith(f".{name}.") and item.endswith(_TEMPORARY):
+            _discard(os.path.join(folder, item))
 
 
 def _discard(path: str) -> None:
