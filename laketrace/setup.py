@@ -1,7 +1,7 @@
 """Settings become a running logger: there is one a name in a process.
 
 Floor 5. Stands on: assembly, config, core.fork, core.logger, core.notice, errors, files.janitor,
-runtime.
+runtime, runtime.worker.
 
 `get_logger` makes it, or applies other settings to the living one, so that a re-run notebook cell
 changes what it says and doubles nothing. Threads: any; one lock. After a fork the child keeps its
@@ -28,6 +28,11 @@ from laketrace.runtime import default_name, is_executor, spark_settings
 clock: Callable[[], int] = time.time_ns
 """The time of every logger made from now on; tests put a clock of their own here."""
 
+# Of the driver's settings, those that hold on a Spark worker, which has no file and no console.
+_ON_WORKERS = frozenset(
+    ("level", "caller_level", "filter", "redact", "redact_patterns", "mask_pii", "max_record_size")
+)
+
 on_made: list[Callable[[Logger], object]] = []
 """Called with each logger that is made; for tools that watch all of them, as a test's fixture."""
 
@@ -40,13 +45,41 @@ def restore(
     left_out: tuple[str, ...] = (),
 ) -> Logger:
     """A pickled logger arrives: the one of that name here, or a new one with its settings."""
+    if is_executor():
+        return _restore_on_worker(name, given, fields, run_id)
     if left_out:
         say(f"settings of {name} that do not pickle were left out: {', '.join(left_out)}")
     with _registry.lock:
         setup = _registry.setups.get(name)
         if setup is None:
-            setup = _registry.make(name, LakeTraceConfig({} if is_executor() else given), run_id)
+            setup = _registry.make(name, LakeTraceConfig(given), run_id)
     return setup.logger.bind(**fields)
+
+
+def _restore_on_worker(
+    name: str, given: dict[str, Any], fields: dict[str, Any], run_id: str
+) -> Logger:
+    """The logger of that name, for the run that sent it: Spark uses its workers again and again."""
+    from laketrace.runtime.worker import stage_fields
+
+    given = {setting: value for setting, value in given.items() if setting in _ON_WORKERS}
+    with _registry.lock:
+        setup = _registry.setups.get(name)
+        if setup is None:
+            setup = _registry.make(name, _worker_config(given), run_id)
+        elif setup.config.given != given or setup.run_id != run_id:
+            setup.apply(_worker_config(given), run_id)
+    return setup.logger.bind(**{**fields, **stage_fields()})
+
+
+def _worker_config(given: dict[str, Any]) -> LakeTraceConfig:
+    """The driver's settings; a wrong one, also of the worker's environment, costs no task."""
+    for settings, environment in ((given, None), (given, {})):
+        try:
+            return LakeTraceConfig(settings, environment=environment)
+        except ConfigError:
+            continue
+    return LakeTraceConfig(environment={})
 
 
 class _Registry:
@@ -118,7 +151,9 @@ def get_logger(
     if run_id is not None and (not isinstance(run_id, str) or not run_id):
         problems.append(f"run_id={run_id!r}: a run is named by a text. Or leave it out.")
     try:
-        checked = LakeTraceConfig(config, spark=spark_settings(SETTINGS), **settings)
+        # On a worker of Connect there may be a session; to ask it would need thread and socket.
+        spark = {} if is_executor() else spark_settings(SETTINGS)
+        checked = LakeTraceConfig(config, spark=spark, **settings)
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from None
     if problems:
