@@ -21,7 +21,10 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 
 PYTHONS = find_interpreters()
-ANNEXES = ("benchmarks", "cli", "environments", "lakehouse", "monitor", "pipeline", "spark")
+ANNEXES = (
+    *("benchmarks", "cli", "docs", "environments", "examples"),
+    *("lakehouse", "monitor", "pipeline", "spark"),
+)
 USERS_EXTRAS = ".[cli,cloud,delta,demo,lineage,monitor]"
 LOCKED = ("-c", "requirements-lock.txt")
 ENVIRONMENTS = "tests/environments"

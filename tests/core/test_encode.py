@@ -203,10 +203,12 @@ def test_a_repr_that_logs_itself_ends() -> None:
     assert "its repr logs itself" in to_json(Loop())
 
 
+@pytest.mark.extra("numpy", "pandas")
 def test_numpy_and_pandas_scalars_have_their_values() -> None:
     """Scalars of the two libraries are what they stand for."""
-    numpy = pytest.importorskip("numpy")
-    pandas = pytest.importorskip("pandas")
+    import numpy
+    import pandas
+
     values = {
         "int": numpy.int64(3),
         "float": numpy.float32(0.5),

@@ -271,21 +271,17 @@ def test_spark_has_exactly_the_columns_of_spark_log_schema():
     }
 
 
-@pytest.mark.spark
-def test_spark_reads_the_preset_with_its_own_schema(tmp_path):
+@pytest.mark.spark("4.0")
+def test_spark_reads_the_preset_with_its_own_schema(spark, tmp_path):
     """Real Spark reads every column, the time to the microsecond, by `SPARK_LOG_SCHEMA`."""
-    logger = pytest.importorskip("pyspark.logger", reason="needs pyspark 4")
-    sql = pytest.importorskip("pyspark.sql")
+    from pyspark import logger
+
     path = tmp_path / "log.jsonl"
     path.write_text(Encoder().value(preset("spark")(full_record(rows=3, none=None))) + "\n")
-    spark = (
-        sql.SparkSession.builder.master("local[1]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.session.timeZone", "America/New_York")
-        .getOrCreate()
-    )
+    session = spark.newSession()
+    session.conf.set("spark.sql.session.timeZone", "America/New_York")
 
-    frame = spark.read.schema(logger.SPARK_LOG_SCHEMA).json(str(path))
+    frame = session.read.schema(logger.SPARK_LOG_SCHEMA).json(str(path))
     row = frame.selectExpr("*", "unix_micros(ts) AS micros").first()
 
     assert row is not None

@@ -434,15 +434,6 @@ def test_attributes_of_wrong_types_are_ignored(attribute):
 # --- with real Spark ----------------------------------------------------------------------------
 
 
-def has_java() -> bool:
-    home = os.environ.get("JAVA_HOME")
-    command = os.path.join(home, "bin", "java") if home else "java"
-    try:
-        return subprocess.run([command, "-version"], capture_output=True).returncode == 0
-    except OSError:
-        return False
-
-
 LIVE = """
 import json
 from pyspark.sql import SparkSession
@@ -465,21 +456,17 @@ print("FOUND " + json.dumps(found))
 """
 
 
-@pytest.mark.extra("pyspark")
 @pytest.mark.timeout(180)
-def test_real_queries_that_fail_give_what_only_the_jvm_knows():
+def test_real_queries_that_fail_give_what_only_the_jvm_knows(spark_environ):
     """On a live session parameters and states come from the JVM, through threads of our own."""
-    if not has_java():
-        pytest.skip("needs Java")
-
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
+    environment = {**os.environ, **spark_environ}
     done = subprocess.run(
         [sys.executable, "-c", LIVE], capture_output=True, text=True, env=environment
     )
 
     line = next(line for line in done.stdout.splitlines() if line.startswith("FOUND "))
     missing, divided, rdd = json.loads(line.removeprefix("FOUND "))
-    assert missing["message_parameters"] == {"relationName": "`no_such_table`"}
+    assert missing["message_parameters"]["relationName"] == "`no_such_table`"
     assert (missing["error_class"], missing["sqlstate"]) == ("TABLE_OR_VIEW_NOT_FOUND", "42P01")
     assert (divided["error_class"], divided["sqlstate"]) == ("DIVIDE_BY_ZERO", "22012")
     assert "config" in divided["message_parameters"]

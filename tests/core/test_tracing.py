@@ -6,15 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+
 from laketrace import get_logger
 
-trace = pytest.importorskip("opentelemetry.trace")
-sdk = pytest.importorskip("opentelemetry.sdk.trace")
 
-
+@pytest.mark.extra("opentelemetry.sdk")
 def test_records_inside_a_span_carry_its_ids(tmp_path: Path) -> None:
     """Inside a span each record has trace_id and span_id; outside it has none; a field wins."""
-    tracer = sdk.TracerProvider().get_tracer("test")
+    from opentelemetry.sdk.trace import TracerProvider
+
+    tracer = TracerProvider().get_tracer("test")
     with get_logger("traced", log_dir=tmp_path, stdout=False) as log:
         with tracer.start_as_current_span("load") as span:
             log.info("fast way")

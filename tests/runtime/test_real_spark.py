@@ -1,26 +1,13 @@
-"""What real pyspark shows: each test is a Spark program of its own, which reports as JSON.
-
-`SPARK_TEST_JARS`, if set, are the jars for Spark Connect, separated by commas.
-"""
+"""What real pyspark shows: each test is a Spark program of its own, which reports as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import pytest
-
-pytestmark = [
-    pytest.mark.spark,
-    pytest.mark.skipif(find_spec("pyspark") is None, reason="pyspark is not installed"),
-]
 
 PREAMBLE = """
 import json, os, sys, threading
@@ -107,8 +94,6 @@ builder = (
     SparkSession.builder.remote("local[1]").config("spark.ui.enabled", "false")
     .config("spark.laketrace.rotation", "10 MB")
 )
-if "SPARK_TEST_JARS" in os.environ:
-    builder = builder.config("spark.jars", os.environ["SPARK_TEST_JARS"])
 spark = builder.getOrCreate()
 spark.conf.set("spark.laketrace.level", "DEBUG")
 report["real_app_id"] = spark.conf.get("spark.app.id")
@@ -137,15 +122,12 @@ report["foreach_batch"] = open(target).read()
 """
 
 
-def run(program: str, tmp_path: Path) -> dict[str, Any]:
-    if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
-        pytest.skip("Spark needs Java")
+def run(program: str, tmp_path: Path, environ: dict[str, str]) -> dict[str, Any]:
     script = tmp_path / "load orders.py"
     script.write_text(PREAMBLE + program + SEE_AND_STOP)
-    root = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": root, "TARGET": str(tmp_path / "answer")},
+        env={**os.environ, **environ, "TARGET": str(tmp_path / "answer")},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -170,24 +152,18 @@ def check_common(report: dict[str, Any]) -> None:
     assert report["stopped"] == [{}, True]
 
 
-def test_classic_session(tmp_path: Path):
+def test_classic_session(spark_environ: dict[str, str], tmp_path: Path):
     """A classic session is found, read and stopped; workers know themselves; forks keep off."""
-    report = run(CLASSIC, tmp_path)
+    report = run(CLASSIC, tmp_path, spark_environ)
 
     check_common(report)
     assert report["worker"] == [True, "spark", "script", True]
     assert report["foreach_batch"] == [False, 3]
 
 
-def test_connect_session(tmp_path: Path):
+def test_connect_session(spark_environ: dict[str, str], tmp_path: Path):
     """The same on Spark Connect, where foreachBatch runs in a process of its own."""
-    pytest.importorskip("grpc", reason="Spark Connect needs grpc")
-    if version("pyspark").startswith("3.") and "SPARK_TEST_JARS" not in os.environ:
-        pytest.skip(
-            "the Connect server of Spark 3.5 is not in its wheel: name it in SPARK_TEST_JARS"
-        )
-
-    report = run(CONNECT, tmp_path)
+    report = run(CONNECT, tmp_path, spark_environ)
 
     check_common(report)
     assert report["worker"] is True

@@ -3,13 +3,16 @@
 `@pytest.mark.extra("orjson")`   the test needs an optional package; where it is missing, a skip.
 `@pytest.mark.python("3.11")`    the test is about something that older interpreters do not have:
                                  it is left out there, which is no skip, and counted as deselected.
+`@pytest.mark.spark("4.1")`      likewise for Spark; without a version any Spark will do.
 `--no-skips` or `CI=true`        a skip, also one of a whole module, is a failure with its reason.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator
 
@@ -28,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    too_new = [item for item in items if _needs_newer_python(item)]
+    too_new = [item for item in items if _needs_newer(item)]
     if too_new:
         items[:] = [item for item in items if item not in too_new]
         config.hook.pytest_deselected(items=too_new)
@@ -64,9 +67,25 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"A skip is a failure here (--no-skips or CI=true). {reason}"
 
 
-def _needs_newer_python(item: pytest.Item) -> bool:
-    versions = [mark.args[0] for mark in item.iter_markers("python")]
-    return any(sys.version_info < tuple(map(int, text.split("."))) for text in versions)
+def _needs_newer(item: pytest.Item) -> bool:
+    pythons = [_numbers(mark.args[0]) for mark in item.iter_markers("python")]
+    sparks = [_numbers(mark.args[0]) for mark in item.iter_markers("spark") if mark.args]
+    return any(sys.version_info < wanted for wanted in pythons) or any(
+        _spark_version() < wanted for wanted in sparks
+    )
+
+
+def _spark_version() -> tuple[int, ...]:
+    for package in ("pyspark", "pyspark-client"):
+        try:
+            return _numbers(importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return (99,)  # none: the test says so when it runs
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
 
 
 def _is_there(module: str) -> bool:
