@@ -173,7 +173,7 @@ class RecordQueue:
         finally:
             self._drainer = 0
             self._draining.release()
-        if self._untold and self._on_recovered is not None:
+        if self._untold and not self._items and self._on_recovered is not None:
             lost, self._untold = self._untold, {}
             self._on_recovered(lost)
         return True
