@@ -15,18 +15,19 @@ Every character is read a bounded number of times. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heapreplace
 
 from laketrace.core.secretnames import SecretNames, words
 from laketrace.core.secretvalues import MASK
 
 _PAIR = re.compile(
-    # A name begins where a word does, so that each word is read once; some have a blank inside.
-    r"(?<![\w.-])(--?)?"
-    r"((?:(?:api|access|account|private|secret|connection|client|shared) )?[A-Za-z_][\w.-]*)"
+    # Some names have a blank inside: `API key`.
+    r"(?:\.+|(--?))?((?:(?:api|access|account|private|secret|connection) )?\w[\w.-]*)"
     r"(?:\\*[\"'])?(?:[ \t]{0,3}(?::=|=>|[=:])[ \t]{0,3}|(?(1)[ ]+|(?!)))",
-    re.ASCII | re.IGNORECASE,
+    re.IGNORECASE,
 )
+_REST_OF_NAME = re.compile(r"[\w.-]+")
 _SCHEME = re.compile(
     r"(?:Bearer|Basic|Token|ApiKey|Negotiate|Digest|SharedKey)[ \t]+", re.IGNORECASE
 )
@@ -62,12 +63,20 @@ class PairScrubber:
         """`text` with `MASK` for each value that stands behind the name of a secret."""
         if "=" not in text and ":" not in text and "-" not in text:
             return text
-        small = text.lower()
-        if not any(stem in small for stem in self._stems):
-            return text
+        small = text.replace("\u0130", "i").lower()  # the one letter that two small ones stand for
         parts = []
         done = position = 0
-        while (match := _PAIR.search(text, position)) is not None:
+        for at in _occurrences(small, self._stems):
+            if at < position:
+                continue
+            start = at  # the name begins behind what was read before: nothing is read twice
+            while start > position and (text[start - 1].isalnum() or text[start - 1] in "_.-"):
+                start -= 1
+            match = _PAIR.match(text, start)
+            if match is None:
+                rest = _REST_OF_NAME.match(text, at)
+                position = at + 1 if rest is None else rest.end()
+                continue
             position = match.end()
             if not self._is_secret(match.group(2)):
                 continue
@@ -77,6 +86,20 @@ class PairScrubber:
                 done = end
             position = max(position, end)
         return text if not done else "".join([*parts, text[done:]])
+
+
+def _occurrences(text: str, stems: list[str]) -> Iterator[int]:
+    """Where any of the stems begins, in order."""
+    found = [(at, stem) for stem in stems if (at := text.find(stem)) >= 0]
+    heapify(found)
+    while found:
+        at, stem = found[0]
+        yield at
+        following = text.find(stem, at + 1)
+        if following >= 0:
+            heapreplace(found, (following, stem))
+        else:
+            heappop(found)
 
 
 def _value(text: str, start: int, name: str) -> tuple[int, int]:

@@ -437,6 +437,7 @@ def test_own_names_count_in_texts_too():
     redactor = Redactor(["customer_no"], pii=True)
 
     assert redactor.scrub("customerNo=4711 rows=3") == f"customerNo={MASK} rows=3"
+    assert Redactor(["ключ"], pii=True).scrub("Ключ: 4711, İ") == f"Ключ: {MASK}, İ"
 
 
 # --- never a trace ------------------------------------------------------------------------------
@@ -573,6 +574,8 @@ HOSTILE = {
     "open quote": megabyte("token='\n", 'token="'),
     "open brackets": megabyte("token={"),
     "open brackets, lines": megabyte("token={\n"),
+    "long name": megabyte("é", "x") + "token=1",
+    "many names in one": megabyte("token.") + "=1",
     "separators": megabyte("a,", "password="),
     "key and no end": megabyte("x ", "-----BEGIN PRIVATE KEY-----"),
     "quote": megabyte("x", "password='"),
