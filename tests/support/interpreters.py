@@ -1,6 +1,7 @@
 """Every CPython that LakeTrace supports and this machine has.
 
-As a program it prints one `version path` a line, which is what `.ci/run` reads:
+`noxfile.py` makes an environment for each, so nothing beyond the standard library is here. As a
+program it prints `version path` lines:
 
     python tests/support/interpreters.py
 """
@@ -41,14 +42,3 @@ def _answers(path: str, version: str) -> bool:
 if __name__ == "__main__":
     for number, path in find_interpreters().items():
         print(number, path)
-else:
-    import pytest
-
-    @pytest.fixture(scope="session")
-    def other_pythons() -> dict[str, str]:
-        """Version to path of the CPythons beside the running one; at least one, or a skip."""
-        own = f"{sys.version_info.major}.{sys.version_info.minor}"
-        others = {number: path for number, path in find_interpreters().items() if number != own}
-        if not others:
-            pytest.skip(f"no other CPython of {', '.join(SUPPORTED)} on this machine")
-        return others
