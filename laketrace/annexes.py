@@ -15,6 +15,7 @@ from typing import Any
 ADDED = {
     "upload": "laketrace.lakehouse:upload_logger",
     "upload_log_to_lakehouse": "laketrace.lakehouse:upload_log_to_lakehouse",
+    "watch_streams": "laketrace.spark.streams:watch_streams",
 }
 """Name on the logger: the function behind it, which takes the logger first."""
 
