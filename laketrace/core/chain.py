@@ -66,20 +66,25 @@ class Link:
         self.then_left_out = 0  # links of the chain between this one and the next
 
 
-def read(exc: BaseException, frames: int, most: int) -> list[Link]:
+Scrub = Callable[[str], str]
+
+
+def read(exc: BaseException, frames: int, most: int, scrub: Scrub | None = None) -> list[Link]:
     """The chain of `exc`: itself, its cause or context, that one's, and so on.
 
     `frames` is the number of frames that stay of each stack, `most` the bytes of each text.
+    `scrub` takes secrets out of texts; it does so before they are cut.
     """
-    return _Reader(frames, most).chain(exc, 1)
+    return _Reader(frames, most, scrub).chain(exc, 1)
 
 
 class _Reader:
     """Reads one exception; holds what is counted over all of it."""
 
-    def __init__(self, frames: int, most: int) -> None:
+    def __init__(self, frames: int, most: int, scrub: Scrub | None) -> None:
         self.frames = frames
         self.most = most
+        self.scrub = scrub
         self.links_left = MOST_LINKS
         self.jvm_until: float | None = None
         self.jvm_lines = _JVM_LINES
@@ -104,15 +109,15 @@ class _Reader:
 
     def _link(self, exc: BaseException, level: int) -> Link:
         tb = _TRACEBACK(exc)
-        stack = read_stack(tb, self.frames, self.files) if tb is not None else None
+        stack = read_stack(tb, self.frames, self.files, self.scrub) if tb is not None else None
         if _is_spark(type(exc)):
             link = self._spark_link(exc, stack)
         else:
-            link = Link(type_name(exc), cut(_text(exc, "exception"), self.most), stack)
+            link = Link(type_name(exc), self._fitting(_text(exc, "exception")), stack)
         if issubclass(type(exc), SyntaxError):
-            link.position = _position(exc)
-            link.shown = cut(_text(_safely(getattr, exc, "msg", None), "exception"), self.most)
-        link.notes = [cut(note, self.most) for note in _notes(exc)]
+            link.position = _position(exc, self.scrub)
+            link.shown = self._fitting(_text(_safely(getattr, exc, "msg", None), "exception"))
+        link.notes = [self._fitting(note) for note in _notes(exc)]
         self._members(exc, link, level)
         return link
 
@@ -126,10 +131,20 @@ class _Reader:
         facts = sparkerrors.read_spark(exc, self.jvm_until - monotonic(), lines)
         if facts.jvm is not None:
             self.jvm_lines -= facts.jvm.lines
-        link = Link(type_name(exc), cut(facts.value, self.most), stack)
-        link.shown = cut(facts.shown, self.most)
-        link.spark = facts
+        link = Link(type_name(exc), self._fitting(facts.value), stack)
+        link.shown = self._fitting(facts.shown)
+        link.spark = facts if self.scrub is None else sparkerrors.scrubbed(facts, self.scrub)
         return link
+
+    def _fitting(self, text: str) -> str:
+        """The text without secrets and within its limit.
+
+        Half a secret does not look like one, so the limit comes last; a first, generous one keeps
+        the work small, and its edge lies in the middle, which the second one leaves out.
+        """
+        if self.scrub is None:
+            return cut(text, self.most)
+        return cut(self.scrub(cut(text, 16 * self.most)), self.most)
 
     def _members(self, exc: BaseException, link: Link, level: int) -> None:
         if not any(issubclass(type(exc), kind) for kind in _group_types()):
@@ -225,12 +240,14 @@ def _notes(exc: BaseException) -> list[str]:
     return kept
 
 
-def _position(exc: BaseException) -> Position:
+def _position(exc: BaseException, scrub: Scrub | None) -> Position:
     def only(kind: type, name: str) -> Any:
         value = _safely(getattr, exc, name, None)
         return value if type(value) is kind else None
 
     text = only(str, "text")
+    if text is not None and scrub is not None:
+        text = scrub(text)
     file = only(str, "filename")
     return Position(
         None if file is None else cut(file, 1000), only(int, "lineno"), only(int, "offset"),

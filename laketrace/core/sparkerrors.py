@@ -114,6 +114,17 @@ def read_spark(exc: BaseException, seconds: float, lines: int) -> SparkFacts:
     )  # fmt: skip
 
 
+def scrubbed(facts: SparkFacts, scrub: Callable[[str], str]) -> SparkFacts:
+    """The facts without secrets in their texts."""
+    jvm, worker, parameters = facts.jvm, facts.python_traceback, facts.message_parameters
+    if jvm is not None:
+        jvm = jvm._replace(message=scrub(jvm.message), stack=scrub(jvm.stack))
+    if parameters is not None:
+        parameters = {name: scrub(value) for name, value in parameters.items()}
+    worker = None if worker is None else scrub(worker)
+    return facts._replace(jvm=jvm, message_parameters=parameters, python_traceback=worker)
+
+
 # --- what the exception object holds ------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ import stat
 import sys
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
@@ -67,8 +67,13 @@ def _printed(frame: Frame) -> Iterator[str]:
         yield f"  [Previous line repeated {frame.repeated} more time{plural}]\n"
 
 
-def read_stack(tb: TracebackType, most: int, fresh: set[str]) -> Stack:
-    """The frames of a traceback, at most `most` of them; `fresh` holds files already checked."""
+def read_stack(
+    tb: TracebackType, most: int, fresh: set[str], scrub: Callable[[str], str] | None = None
+) -> Stack:
+    """The frames of a traceback, at most `most` of them; `fresh` holds files already checked.
+
+    `scrub` takes secrets out of source lines.
+    """
     most = max(2, most)
     head: list[list[Any]] = []
     tail: deque[list[Any]] = deque()
@@ -80,11 +85,23 @@ def read_stack(tb: TracebackType, most: int, fresh: set[str]) -> Stack:
         tail.append(entry)
         if len(tail) > most - most // 2:
             left_out += 1 + tail.popleft()[1]
-    return Stack(
-        [_frame(tb, repeated, fresh) for tb, repeated in head],
-        left_out,
-        [_frame(tb, repeated, fresh) for tb, repeated in tail],
-    )
+    kept = [_frame(tb, repeated, fresh) for tb, repeated in (*head, *tail)]
+    if scrub is not None:
+        kept = [_scrubbed(frame, scrub) for frame in kept]
+    return Stack(kept[: len(head)], left_out, kept[len(head) :])
+
+
+def _scrubbed(frame: Frame, scrub: Callable[[str], str]) -> Frame:
+    """Without secrets in the source; the markers under it would show their length.
+
+    Of a line that was cut the half stays that no secret can reach that the cut made unknown.
+    """
+    code = scrub(frame.code)
+    if code == frame.code and len(code) <= _MOST_LINE // 2:
+        return frame
+    code = code[: _MOST_LINE // 2]
+    place = frame.printed.partition("\n")[0]
+    return frame._replace(code=code, printed=f"{place}\n    {code}\n")
 
 
 def _runs(tb: TracebackType | None) -> Iterator[list[Any]]:

@@ -14,7 +14,7 @@ Threads and forks: nothing is kept between calls.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from laketrace.core.chain import Link, read
@@ -28,12 +28,20 @@ _LEAST = 2048  # bytes; with less left a link is left out
 _PER_FRAME = 70  # bytes of names and punctuation of one frame
 
 
-def describe(exc: BaseException, *, frames: int = 50, text: int = 65536) -> dict[str, Any]:
+def describe(
+    exc: BaseException,
+    *,
+    frames: int = 50,
+    text: int = 65536,
+    scrub: Callable[[str], str] | None = None,
+) -> dict[str, Any]:
     """The exception as plain dicts, lists, strings and numbers; never raises.
 
     `frames` is how many frames stay of each stack: half of them the outermost, half the
     innermost. `text` is the limit for one record in bytes of JSON; the exception takes at most
-    seven eighths of it. `type` is named as in a traceback: bare for builtins and `__main__`.
+    seven eighths of it. `scrub` takes secrets out of messages, notes and source lines, before they
+    are cut: half a secret would not be recognised. `type` is named as in a traceback: bare for
+    builtins and `__main__`.
 
     Ctrl-C passes through. Code of the exception that runs for ever (its `__str__`) is not stopped;
     questions to Spark's JVM are, after two seconds in all.
@@ -50,7 +58,7 @@ def describe(exc: BaseException, *, frames: int = 50, text: int = 65536) -> dict
     try:
         total = max(8 * _LEAST, text)
         total -= total // _ROOM_FOR_RECORD
-        chain = read(exc, frames, total // 8)
+        chain = read(exc, frames, total // 8, scrub)
         writer = _Writer(total * 5 // 8)
         described = writer.link(chain, 0)
         # The text has what is left, and that is three eighths at least.

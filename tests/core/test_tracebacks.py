@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laketrace.core import stack
+from laketrace.core.redact import MASK, Redactor
 from laketrace.core.tracebacks import describe
 
 HAS_GROUPS = sys.version_info >= (3, 11)
@@ -563,6 +564,53 @@ def test_loader_that_fails_costs_the_source_line_only():
     frame = describe(error)["frames"][-1]
 
     assert (frame["file"], frame["module"]) == ("not/on/disk.py", "odd")
+
+
+# --- secrets ------------------------------------------------------------------------------------
+
+
+def test_secrets_go_before_texts_are_cut():
+    """A secret that lies across a cut leaves neither of its halves."""
+    scrub = Redactor(pii=True).scrub
+    for start in range(4000, 7500, 97):
+        secret = "password=" + "QvXz" * 800
+        error = ValueError("a " * (start // 2) + secret + " z" * 40_000)
+        error.__notes__ = ["n " * (start // 2) + secret + " z" * 40_000]
+
+        text = json.dumps(describe(thrown(error), scrub=scrub))
+
+        assert "QvXz" not in text
+
+
+def test_secrets_in_source_lines_go_with_the_markers_under_them():
+    """A password in the code is not shown, and no row of markers shows how long it is."""
+
+    def connect(dsn: str, mode: str) -> None:
+        raise OSError("refused")
+
+    def run() -> None:
+        connect("postgres://bob:hunter2@db/sales", mode="read")  # fmt: skip
+
+    described = describe(caught(run), scrub=Redactor(pii=True).scrub)
+
+    assert "hunter2" not in json.dumps(described)
+    code = described["frames"][1]["code"]
+    assert code.startswith(f'connect("postgres://{MASK}@db/sales", mode="read")')
+    after = described["traceback"].partition(MASK)[2].splitlines()[1]
+    assert after.startswith('  File "')
+
+
+def test_secrets_in_errors_of_spark_and_in_syntax_errors_go():
+    """Each text of the object goes through the scrubber."""
+    kind = type("Py4JError", (Exception,), {"__module__": "py4j.protocol"})
+    error = kind(
+        "token=hunter2 Trace:\npy4j.Py4JException: token=hunter2\n\tat a.B.c(B.java:1)\n"
+        "Caused by: java.lang.Error: token=hunter2\n\tat a.B.d(B.java:2)"
+    )
+    wrong = caught(lambda: compile("login(password='hunter2'", "job.py", "exec"))
+
+    for each in (error, wrong):
+        assert "hunter2" not in json.dumps(describe(each, scrub=Redactor(pii=True).scrub))
 
 
 def test_spark_parts_are_loaded_for_errors_of_spark_only():
