@@ -24,7 +24,7 @@ from typing import Any
 
 from laketrace.core.clean import clean
 from laketrace.core.encode import as_text, to_json
-from laketrace.core.redact import MASK, Redactor, masked
+from laketrace.core.redact import MASK, Redactor, by_name_and_form, masked
 from laketrace.core.secretnames import words
 from laketrace.errors import ConfigError, MissingExtraError
 from laketrace.integrity import LogIntegrityVerifier
@@ -43,8 +43,6 @@ __all__ = [
     "mask_value",
     "sanitize_message",
 ]
-
-_USUAL = Redactor(pii=True)
 
 
 class SecurityConfig:
@@ -105,7 +103,7 @@ def mask_pii(
     patterns = security_config.pii_patterns if security_config is not None else {}
     if fields_to_mask:
         return masked(data, _redactor(patterns, fields_to_mask))
-    return masked(data, security_config.redactor if security_config is not None else _USUAL)
+    return masked(data, None if security_config is None else security_config.redactor)
 
 
 def sanitize_message(message: object) -> str:
@@ -275,11 +273,11 @@ class SensitiveDataRedactor:
 
     def redact(self, text: object) -> str:
         """The text without secrets."""
-        return _PLACE.sub(rf"\1{MASK}", _USUAL.scrub(as_text(text)))
+        return _PLACE.sub(rf"\1{MASK}", by_name_and_form().scrub(as_text(text)))
 
     def redact_record(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the record without secrets, by name and by form, at any depth."""
-        copy: dict[str, Any] = _places(_USUAL.redacted(data))
+        copy: dict[str, Any] = _places(by_name_and_form().redacted(data))
         return copy
 
 

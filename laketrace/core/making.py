@@ -1,6 +1,6 @@
 """A call becomes a record: message, fields, caller, exception, enrichers, redaction.
 
-Floor 1. Stands on: core.context, core.encode, core.levels, core.record, core.secretvalues,
+Floor 1. Stands on: core.context, core.encode, core.levels, core.record, core.secretnames,
 core.stats, core.tracebacks.
 
 This is the way of every call that needs a record object. Whatever a user's value, enricher or
@@ -20,7 +20,7 @@ from laketrace.core.context import context_fields
 from laketrace.core.encode import NameRule, as_text
 from laketrace.core.levels import Level
 from laketrace.core.record import RESERVED, Record, Source, free_name
-from laketrace.core.secretvalues import MASK
+from laketrace.core.secretnames import MASK
 from laketrace.core.stats import Counter
 
 Patch = Callable[[Record], Any]

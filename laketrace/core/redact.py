@@ -7,20 +7,20 @@ replaced whole, whatever it holds), and what of this text may stay. Everything t
 by `MASK`, one mark for all kinds, so that neither a character nor the length of it stays.
 Threads: may be used from any; at most 4,096 names are remembered. Forks: nothing to do.
 Equal settings make equal redactors, which can share what is built upon them.
+The rules for forms are loaded with the first redactor that needs them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from laketrace.core.encode import MAX_DEPTH
-from laketrace.core.secretnames import SecretNames
-from laketrace.core.secretpairs import PairScrubber
-from laketrace.core.secretvalues import MASK, scrub_values
+from laketrace.core.secretnames import MASK, SecretNames
 
-__all__ = ["MASK", "Redactor", "masked"]
+__all__ = ["MASK", "Redactor", "by_name_and_form", "masked"]
 
 _MOST_NAMES = 4096
 _LONGEST_NAME = 256  # characters of a name that is remembered
@@ -45,7 +45,7 @@ class Redactor:
     '[REDACTED] sent token: [REDACTED]'
     """
 
-    __slots__ = ("_known", "_names", "_pairs", "_patterns", "_settings", "scrubs")
+    __slots__ = ("_forms", "_known", "_names", "_patterns", "_settings", "scrubs")
 
     def __init__(
         self,
@@ -58,13 +58,18 @@ class Redactor:
         self._settings = (names if isinstance(names, bool) else own, bool(pii), self._patterns)
         self._names = None if names is False else SecretNames(own)
         self._known: dict[str, bool] = {}
-        self._pairs = None
-        if pii:  # pairs in texts go also where fields keep their values
-            self._pairs = PairScrubber(
-                self._names or SecretNames(), self.is_secret if self._names else None
-            )
+        self._forms = self._rules_for_forms() if pii else None
         self.scrubs = bool(pii or self._patterns)
         """Whether `scrub` may change a text."""
+
+    def _rules_for_forms(self) -> Callable[[str], str]:
+        from laketrace.core.secretpairs import PairScrubber
+        from laketrace.core.secretvalues import scrub_values
+
+        # Pairs in texts go also where fields keep their values.
+        names = self._names or SecretNames()
+        pairs = PairScrubber(names, self.is_secret if self._names else None)
+        return lambda text: scrub_values(pairs.scrub(text))
 
     def is_secret(self, name: str) -> bool:
         """Whether the value under this name must not be shown, at whatever depth.
@@ -89,9 +94,7 @@ class Redactor:
         """
         for pattern in self._patterns:
             text = pattern.sub(MASK, text)
-        if self._pairs is not None:
-            text = scrub_values(self._pairs.scrub(text))
-        return text
+        return text if self._forms is None else self._forms(text)
 
     def redacted(self, value: Any) -> Any:
         """A copy of nested dicts and lists without secrets; other values come back as they are.
@@ -170,7 +173,14 @@ def _checked_patterns(patterns: Iterable[str | re.Pattern[str]]) -> tuple[re.Pat
     return tuple(compiled)
 
 
-_FOR_MASKED = Redactor(pii=True)
+@cache
+def by_name_and_form() -> Redactor:
+    """The redactor that takes out the usual names and all forms; made once.
+
+    >>> by_name_and_form() == Redactor(pii=True)
+    True
+    """
+    return Redactor(pii=True)
 
 
 def masked(data: Mapping[str, Any], redactor: Redactor | None = None) -> dict[str, Any]:
@@ -179,5 +189,5 @@ def masked(data: Mapping[str, Any], redactor: Redactor | None = None) -> dict[st
     >>> masked({"token": 7, "note": "ask bob@example.com", "rows": [3]})
     {'token': '[REDACTED]', 'note': 'ask [REDACTED]', 'rows': [3]}
     """
-    copy: dict[str, Any] = (redactor or _FOR_MASKED).redacted(data)
+    copy: dict[str, Any] = (redactor or by_name_and_form()).redacted(data)
     return copy

@@ -22,6 +22,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+MASK = "[REDACTED]"  # what is shown instead of a secret, of whatever kind
+
 # The list of the documentation, with plurals and the usual short forms.
 PHRASES = (
     "password", "passwords", "passwd", "pwd", "passphrase", "passphrases", "secret", "secrets",

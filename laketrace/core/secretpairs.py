@@ -1,6 +1,6 @@
 """Secrets in free text that stand behind their name: `password=...`, `"api_key": "..."`.
 
-Floor 1. Stands on: core.secretnames, core.secretvalues.
+Floor 1. Stands on: core.secretnames.
 
 A name is a word before `=`, `:`, `:=` or `=>`, or an option of a command line (`--password x`);
 `core.secretnames` decides whether it is a secret's. The value is what is quoted, with everything
@@ -18,8 +18,7 @@ import re
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heapreplace
 
-from laketrace.core.secretnames import SecretNames, words
-from laketrace.core.secretvalues import MASK
+from laketrace.core.secretnames import MASK, SecretNames, words
 
 _PAIR = re.compile(
     # Some names have a blank inside: `API key`.
