@@ -25,7 +25,7 @@ space = {"__name__": "__main__"}
 sys.modules["__main__"].__dict__.update(space)
 space = sys.modules["__main__"].__dict__
 for line in sys.stdin:
-    name, text = json.loads(line)
+    name, text = "<stdin>", json.loads(line)
     linecache.cache[name] = (len(text), None, text.splitlines(True), name)
     outcome = "done"
     try:
@@ -138,7 +138,7 @@ class Reader:
             )
         assert self._python.stdin is not None
         name = f"{self._page}:{step.line}"
-        print(json.dumps([name, step.text]), file=self._python.stdin, flush=True)
+        print(json.dumps(step.text), file=self._python.stdin, flush=True)
         printed = self._terminal.wait_for(b"\x1e").removesuffix(b"\x1e")
         outcome = self._terminal.wait_for(b"\x1e")
         text = _text(printed)
