@@ -1,6 +1,7 @@
 """The security helpers of 1.x, under their names, on the rules that the logger itself uses.
 
-Floor 6. Stands on: core.clean, core.encode, core.redact, core.secretnames, errors, integrity.
+Floor 6. Stands on: core.clean, core.encode, core.integrity, core.redact, core.secretnames,
+errors.
 
 None of them is needed for logging: a logger redacts by name by itself, and by value with
 `mask_pii=True`. They are for data on its way elsewhere. What 1.x got wrong is right here: masking
@@ -24,10 +25,10 @@ from typing import Any
 
 from laketrace.core.clean import clean
 from laketrace.core.encode import as_text, to_json
+from laketrace.core.integrity import LogIntegrityVerifier
 from laketrace.core.redact import MASK, Redactor, by_name_and_form, masked
 from laketrace.core.secretnames import words
 from laketrace.errors import ConfigError, MissingExtraError
-from laketrace.integrity import LogIntegrityVerifier
 
 __all__ = [
     "DataEncryption",

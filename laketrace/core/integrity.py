@@ -1,6 +1,6 @@
 """Hashes over log records, alone or chained.
 
-Floor 6. Stands on: core.encode, errors.
+Floor 1. Stands on: core.encode, errors.
 
 A verifier that chains holds the hash of the record before; nothing else is kept.
 Threads: one verifier may serve several, its chain has one order. After a fork each process has a
