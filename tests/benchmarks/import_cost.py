@@ -1,4 +1,9 @@
-"""Scenario: what `import laketrace` costs a program that has imported json and logging."""
+"""Scenario: what `import laketrace` costs a program that has imported json and logging.
+
+Parts of LakeTrace load on first use, so the figure that a program pays is with `get_logger`
+in its hand; both are measured against the same goal. Wall times are compared as medians of
+interleaved, undisturbed runs; with fewer than a third of them there is no figure.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +20,25 @@ from .quiet import Watch, middle, wait_for_quiet
 from .worker import ROOT
 
 _BASE = "import json, logging"
-_PROGRAMS: dict[str, tuple[str, str]] = {
-    "nothing": (str(ROOT), ""),
-    "laketrace": (str(ROOT), "laketrace"),
-    "laketrace 1.0.2": (str(OLD_RELEASE), "laketrace"),
-    "loguru": (str(ROOT), "loguru"),
-    "structlog": (str(ROOT), "structlog"),
-    "picologging": (str(ROOT), "picologging"),
+_GET = "from laketrace import get_logger"
+_PROGRAMS: dict[str, tuple[Path, str]] = {  # where to import from, and the statement
+    _BASE: (ROOT, ""),
+    "import laketrace": (ROOT, "import laketrace"),
+    _GET: (ROOT, _GET),
+    "import laketrace 1.0.2": (OLD_RELEASE, "import laketrace"),
+    "import loguru": (ROOT, "import loguru"),
+    "import structlog": (ROOT, "import structlog"),
+    "import picologging": (ROOT, "import picologging"),
 }
+_GOALS = ("import laketrace", _GET)
 
 
-def _run(path: str, module: str, *options: str) -> tuple[float | None, str]:
+def _run(path: Path, statement: str, *options: str) -> tuple[float | None, str]:
     """Wall milliseconds of one program (None if others disturbed it) and what it printed."""
-    program = f"{_BASE}, {module}" if module else _BASE
     with Watch(children=True) as watch:
         ended = subprocess.run(
-            [sys.executable, *options, "-c", program],
-            env={**os.environ, "PYTHONPATH": path},
+            [sys.executable, *options, "-c", f"{_BASE}; {statement}"],
+            env={**os.environ, "PYTHONPATH": str(path)},
             cwd=Path(sys.executable).parent,
             capture_output=True,
             text=True,
@@ -41,35 +48,39 @@ def _run(path: str, module: str, *options: str) -> tuple[float | None, str]:
     return (watch.wall_ns / 1e6 if watch.clean else None), ended.stderr
 
 
-def _cumulative(report: str, module: str) -> float:
-    """Milliseconds that `-X importtime` gives for the module with all it imports."""
-    for line in report.splitlines():
-        fields = line.split("|")
-        if len(fields) == 3 and fields[2].strip() == module:
-            return int(fields[1]) / 1000
-    raise ValueError(f"{module} is not in the report")
+def _after_base(report: str) -> float:
+    """Milliseconds that `-X importtime` gives for what the statement imported, all together.
+
+    The outermost modules after `logging`, which the base imports last, are indented by one space.
+    """
+    rows = [line.split("|") for line in report.splitlines() if line.count("|") == 2]
+    names = [row[2].rstrip() for row in rows]
+    after = rows[names.index(" logging") + 1 :]
+    outermost = [row for row in after if row[2].startswith(" ") and not row[2].startswith("  ")]
+    return sum(int(row[1]) for row in outermost) / 1000
 
 
 def run(plan: Plan) -> list[Figure]:
-    rounds = 31 if plan.processes >= 9 else 7
+    rounds = 31 if plan.processes >= 9 else 9
     figures: list[Figure] = []
-    extra: dict[str, list[float]] = {}
-    inside: dict[str, list[float]] = {}
+    extra: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
+    inside: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
     trouble: dict[str, str] = {}
     for _ in range(plan.repeats):
         walls, reports = _one_repeat(rounds, trouble)
-        for name in _PROGRAMS:
-            if name != "nothing" and walls[name] and walls["nothing"]:
-                extra.setdefault(name, []).append(middle(walls[name]) - middle(walls["nothing"]))
-            if reports[name]:
-                inside.setdefault(name, []).append(middle(reports[name]))
+        base = walls.pop(_BASE)
+        for name, found in walls.items():
+            if min(len(found), len(base)) * 3 >= rounds:
+                extra[name].append(middle(found) - middle(base))
+            if len(reports[name]) * 3 >= rounds:
+                inside[name].append(middle(reports[name]))
     for name in list(_PROGRAMS)[1:]:
-        goal: tuple[str, Any] = ("≤ 8", at_most(8)) if name == "laketrace" else ("", None)
-        why = trouble.get(name, "no quiet run")
-        what = f"import {name}: wall time more than {_BASE}"
-        figures.append(summary("import", what, extra.get(name, []), "ms", *goal, trouble=why))
-        what = f"import {name}: -X importtime, after {_BASE}"
-        figures.append(summary("import", what, inside.get(name, []), "ms", trouble=why))
+        goal: tuple[str, Any] = ("≤ 8", at_most(8)) if name in _GOALS else ("", None)
+        why = trouble.get(name, "too few quiet runs")
+        what = f"{name}: wall time beyond {_BASE}"
+        figures.append(summary("import", what, extra[name], "ms", *goal, trouble=why))
+        what = f"{name}: -X importtime beyond {_BASE}"
+        figures.append(summary("import", what, inside[name], "ms", trouble=why))
     return figures
 
 
@@ -80,18 +91,18 @@ def _one_repeat(
     walls: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
     reports: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
     for number in range(rounds + 1):
-        wait_for_quiet(time.monotonic() + 2)
-        for name, (path, module) in _PROGRAMS.items():
+        for name, (path, statement) in _PROGRAMS.items():
             if name in trouble:
                 continue
+            wait_for_quiet(time.monotonic() + 1)
             try:
-                wall, _ = _run(path, module)
-                timed, report = _run(path, module, "-X", "importtime") if module else (None, "")
+                wall, _ = _run(path, statement)
+                timed, report = _run(path, statement, "-X", "importtime")
             except ModuleNotFoundError as missing:
                 trouble[name] = str(missing)
                 continue
             if number and wall is not None:
                 walls[name].append(wall)
             if number and timed is not None:
-                reports[name].append(_cumulative(report, module))
+                reports[name].append(_after_base(report))
     return walls, reports
