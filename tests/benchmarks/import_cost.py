@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,17 @@ _PROGRAMS: dict[str, tuple[Path, str]] = {  # where to import from, and the stat
 _GOALS = ("import laketrace", _GET)
 
 
-def _run(path: Path, statement: str, *options: str) -> tuple[float | None, str]:
-    """Wall milliseconds of one program (None if others disturbed it) and what it printed."""
+def _run(caches: str, path: Path, statement: str, *options: str) -> tuple[float | None, str]:
+    """Wall milliseconds of one program (None if others disturbed it) and what it printed.
+
+    Bytecode is kept in `caches`, whatever the environment says about writing it.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONPYCACHEPREFIX": caches}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with Watch(children=True) as watch:
         ended = subprocess.run(
             [sys.executable, *options, "-c", f"{_BASE}; {statement}"],
-            env={**os.environ, "PYTHONPATH": str(path)},
+            env=environment,
             cwd=Path(sys.executable).parent,
             capture_output=True,
             text=True,
@@ -67,7 +73,8 @@ def run(plan: Plan) -> list[Figure]:
     inside: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
     trouble: dict[str, str] = {}
     for _ in range(plan.repeats):
-        walls, reports = _one_repeat(rounds, trouble)
+        with tempfile.TemporaryDirectory(prefix="bench-") as caches:
+            walls, reports = _one_repeat(caches, rounds, trouble)
         base = walls.pop(_BASE)
         for name, found in walls.items():
             if min(len(found), len(base)) * 3 >= rounds:
@@ -85,7 +92,7 @@ def run(plan: Plan) -> list[Figure]:
 
 
 def _one_repeat(
-    rounds: int, trouble: dict[str, str]
+    caches: str, rounds: int, trouble: dict[str, str]
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Interleaved runs of every program; the first round only warms the bytecode caches."""
     walls: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
@@ -96,8 +103,8 @@ def _one_repeat(
                 continue
             wait_for_quiet(time.monotonic() + 1)
             try:
-                wall, _ = _run(path, statement)
-                timed, report = _run(path, statement, "-X", "importtime")
+                wall, _ = _run(caches, path, statement)
+                timed, report = _run(caches, path, statement, "-X", "importtime")
             except ModuleNotFoundError as missing:
                 trouble[name] = str(missing)
                 continue
