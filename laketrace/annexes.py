@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 ADDED = {
+    "health": "laketrace.monitor.wellbeing:health",
     "upload": "laketrace.lakehouse:upload_logger",
     "upload_log_to_lakehouse": "laketrace.lakehouse:upload_log_to_lakehouse",
     "watch_streams": "laketrace.spark.streams:watch_streams",

@@ -1,0 +1,148 @@
+"""What Prometheus sees of a log."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from laketrace import Logger, get_logger
+from laketrace.core.gauges import set_gauge
+
+pytest.importorskip("prometheus_client")
+pytest.importorskip("datasketches")
+
+from laketrace.monitor import (
+    metrics_text,
+    push_metrics,
+    serve_metrics,
+    write_textfile,
+)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Logger]:
+    logger = get_logger("orders", log_dir=tmp_path, stdout=False)
+    yield logger
+    logger.close()
+
+
+def value(text: str, series: str) -> float:
+    """The value of one series in Prometheus' text format."""
+    found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.M)
+    assert found, f"{series} is not there:\n{text}"
+    return float(found[1])
+
+
+def test_the_accounts_are_there_by_logger(log: Logger) -> None:
+    """Emitted, written, failed, dropped by reason, queued: as `stats()` has them."""
+
+    def broken(text: str) -> None:
+        raise OSError("x")
+
+    log.add(broken)
+    log.info("x")
+
+    text = metrics_text(log)
+    assert value(text, 'laketrace_records_emitted_total{logger="orders"}') == 2
+    assert value(text, 'laketrace_records_written_total{logger="orders"}') == 1
+    assert value(text, 'laketrace_records_failed_total{logger="orders"}') == 1
+    assert value(text, 'laketrace_records_queued{logger="orders"}') == 0
+    log.close()
+    log.info("late")
+    dropped = 'laketrace_records_dropped_total{logger="orders",reason="closed"}'
+    assert value(metrics_text(log), dropped) == 2
+
+
+def test_what_waits_for_upload_is_there(log: Logger) -> None:
+    """Segments, bytes and the age of the oldest one."""
+    log.info("x")
+    segment = log.finish_segment()
+
+    text = metrics_text(log)
+    assert value(text, 'laketrace_upload_waiting_segments{logger="orders"}') == 1
+    assert value(text, 'laketrace_upload_waiting_bytes{logger="orders"}') == segment.size
+    assert 0 <= value(text, 'laketrace_upload_lag_seconds{logger="orders"}') < 60
+
+
+def test_metrics_of_the_job_are_there_with_their_dimensions(log: Logger) -> None:
+    """The last value of each metric that a run or a monitor told."""
+    set_gauge("orders", "pipeline.bronze.rows", 3, {"table": "orders"})
+    set_gauge("other", "pipeline.bronze.rows", 4)
+
+    text = metrics_text(log)
+    series = 'laketrace_metric{dims="table=orders",logger="orders",name="pipeline.bronze.rows"}'
+    assert value(text, series) == 3 and 'logger="other"' not in text
+
+
+def test_metrics_are_served_on_loopback(log: Logger) -> None:
+    """`serve_metrics` has a URL, serves there, and stops."""
+    with serve_metrics(log) as server:
+        assert server.url.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(server.url, timeout=10) as answer:
+            assert b"laketrace_records_emitted_total" in answer.read()
+
+    with pytest.raises(OSError):
+        urllib.request.urlopen(server.url, timeout=10)
+
+
+def test_a_textfile_is_written_whole(log: Logger, tmp_path: Path) -> None:
+    """For the node exporter's collector."""
+    write_textfile(str(tmp_path / "laketrace.prom"), log)
+
+    assert "laketrace_health" in (tmp_path / "laketrace.prom").read_text()
+
+
+def test_a_job_that_ends_pushes_its_metrics(
+    log: Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A gateway gets them under the job's name; one that is gone is said, not raised."""
+    bodies: list[tuple[str, bytes]] = []
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            bodies.append((self.path, body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Gateway)
+    Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    pushed = push_metrics(url, log)
+    server.shutdown()
+    server.server_close()
+
+    assert pushed and bodies[0][0] == "/metrics/job/orders"
+    assert b"laketrace_records_emitted_total" in bodies[0][1]
+    assert push_metrics(url, log) is False and "not pushed" in capsys.readouterr().err
+
+
+def test_health_tells_what_is_wrong_and_forgets_what_has_passed(log: Logger) -> None:
+    """ok, degraded, failing, closed: with reasons, since the last look."""
+    ok = log.health()
+    broken = [True]
+
+    def sink(text: str) -> None:
+        if broken[0]:
+            raise OSError("x")
+
+    log.add(sink)
+    log.info("x")
+    failing = log.health()
+    broken[0] = False
+    log.info("y")
+    passed = log.health()
+    log.close()
+
+    assert (ok.status, failing.status, passed.status) == ("ok", "failing", "ok")
+    assert "1 records failed" in failing.reasons[0] and ok and not failing
+    assert log.health().status == "failing"

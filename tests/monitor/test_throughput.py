@@ -1,0 +1,97 @@
+"""Rates and latencies."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("datasketches")
+
+from laketrace.monitor import Throughput, timed, timers
+
+
+def test_a_rate_looks_at_its_window_only() -> None:
+    """What lies before the window does not count."""
+    now = [0.0]
+    orders = Throughput("orders", clock=lambda: now[0])
+    orders.add(1000)
+    now[0] = 100
+    orders.add(60)
+
+    assert orders.rate(60) == 1.0
+    assert orders.rate(200) == 5.3
+    assert orders.total == 1060
+
+
+def test_old_buckets_are_used_again() -> None:
+    """After an hour the history is overwritten, not added to."""
+    now = [0.0]
+    orders = Throughput("orders", clock=lambda: now[0])
+    orders.add(1000)
+    now[0] = 3600
+    orders.add(1)
+
+    assert orders.rate(3600) == pytest.approx(1 / 3600)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=5000))
+def test_quantiles_stay_within_the_stated_error(values: list[float]) -> None:
+    """A quantile's rank among the values is right within the error the sketch states."""
+    latency = Throughput("latency")
+    for value in values:
+        latency.observe(value)
+
+    ordered = sorted(values)
+    for rank in (0.5, 0.95, 0.99):
+        quantile = latency.quantile(rank)
+        assert quantile is not None
+        below = sum(value < quantile for value in ordered) / len(ordered)
+        above = sum(value <= quantile for value in ordered) / len(ordered)
+        slack = latency.error * 2 + 1 / len(ordered)
+        assert below - slack <= rank <= above + slack
+
+
+def test_two_can_be_merged() -> None:
+    """Sketches of two workers are one."""
+    first, second = Throughput("a"), Throughput("b")
+    for value in range(100):
+        first.observe(value)
+        second.observe(value + 100)
+    first.merge(second)
+
+    assert first.observed == 200 and first.quantile(0.5) == pytest.approx(100, abs=5)
+
+
+def test_nothing_observed_has_no_quantile() -> None:
+    """None, not zero."""
+    assert Throughput("none").quantile(0.5) is None
+
+
+def test_timed_measures_blocks_functions_and_coroutines() -> None:
+    """All forms count into the timer of their name, also when they raise."""
+
+    @timed("all")
+    def function() -> int:
+        return 1
+
+    @timed("all")
+    async def coroutine() -> int:
+        raise ValueError("x")
+
+    async def block() -> None:
+        async with timed("all"):
+            await asyncio.sleep(0)
+
+    with timed("all"):
+        assert function() == 1
+    with pytest.raises(ValueError, match="x"):
+        asyncio.run(coroutine())
+    asyncio.run(block())
+
+    assert timers["all"].observed == 4
+    quantiles = [timers["all"].quantile(rank) or 0 for rank in (0.1, 0.5, 0.9)]
+    assert all(low <= high for low, high in pairwise(quantiles))
