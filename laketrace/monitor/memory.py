@@ -203,5 +203,9 @@ class MemoryMonitor:
 def _slope(points: list[tuple[float, float]]) -> float:
     """The median of the slopes between any two points, in MB a minute."""
     pairs = combinations(points, 2)
-    slopes = [(used - base) / (after - before) for (before, base), (after, used) in pairs]
-    return median(slopes) * 60
+    slopes = [
+        (used - base) / (after - before)
+        for (before, base), (after, used) in pairs
+        if after > before
+    ]
+    return median(slopes) * 60 if slopes else 0.0
