@@ -44,6 +44,14 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
 
 
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site: reference pages made from the code, no link that leads nowhere."""
+    session.install("-e", ".[docs]", *LOCKED)
+    session.run("python", "docs/generate.py")
+    session.run("zensical", "build", "--strict")
+
+
 def core(session: nox.Session) -> None:
     """The recorder with no extra installed: what `pip install laketrace` gives."""
     session.install("-e", ".", "--group", "core", *LOCKED)

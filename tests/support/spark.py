@@ -1,7 +1,8 @@
 """Real Spark for the tests: `spark`, `spark_cluster`, `spark_connect`, `sail`, and `any_connect`.
 
-All are session-scoped. One JVM holds one SparkContext, so tests that want `spark_cluster` run last
-and end the session of `spark`. The Connect server is a process of its own; while a test uses a
+All are session-scoped. Tests with Spark run behind all others, which so see a process without it.
+One JVM holds one SparkContext: tests that want `spark_cluster` are the very last, and end the
+session of `spark`. The Connect server is a process of its own; while a test uses a
 Connect session, `SPARK_CONNECT_MODE_ENABLED` is set as a Connect client has it.
 
 Each session has Delta Lake. `spark_environ` is the environment of all of them: a program started
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JVM = ("spark", "spark_cluster", "spark_connect", "spark_environ")
+LAST = ("spark_environ", "sail", "any_connect", "spark_connect", "spark", "spark_cluster")
 CONNECT = ("spark_connect", "sail")
 MODE = "SPARK_CONNECT_MODE_ENABLED"
 NEEDS_SPARK = pytest.mark.extra("pyspark", "py4j")  # py4j: the whole of Spark, not its client only
@@ -45,7 +47,7 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts Spark, and put what needs the cluster behind all else."""
+    """Mark what starts Spark, and put it behind the rest, in the order of `LAST`."""
     for item in items:
         names = getattr(item, "fixturenames", ())
         if any(name in names for name in JVM):
@@ -54,7 +56,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "sail" in names:
             item.add_marker("sail")
             item.add_marker(NEEDS_SAIL)
-    items.sort(key=lambda item: "spark_cluster" in getattr(item, "fixturenames", ()))
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    names = getattr(item, "fixturenames", ())
+    return max((place for place, name in enumerate(LAST, 1) if name in names), default=0)
 
 
 @pytest.fixture(scope="session")
