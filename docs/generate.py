@@ -1,21 +1,18 @@
-"""The reference pages, made from the code when the site is built, so that they cannot drift.
+"""The reference pages, made from the code before the site is built, so that they cannot drift.
 
-`pages()` needs nothing but the package; `on_files` is the hook by which mkdocs takes them in. The
-tests read the same pages.
+    python docs/generate.py && zensical build --strict
+
+Making them needs nothing but the package; the tests read the same pages.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import laketrace
 from laketrace.annexes import ADDED
 from laketrace.config import SETTINGS, Setting
-
-if TYPE_CHECKING:
-    from mkdocs.config.defaults import MkDocsConfig
-    from mkdocs.structure.files import Files
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -24,7 +21,10 @@ MODULES = {
     "testing": ("laketrace.testing", "For tests of code that logs, and of sinks."),
     "interop": ("laketrace.interop", "`logging`, warnings and uncaught exceptions come in."),
     "runtime": ("laketrace.runtime", "Where this process runs, and which run it belongs to."),
-    "security": ("laketrace.security", "Helpers for data on its way elsewhere. No logger needs them."),
+    "security": (
+        "laketrace.security",
+        "Helpers for data on its way elsewhere. No logger needs them.",
+    ),
 }
 
 
@@ -149,13 +149,12 @@ def changes_page() -> str:
         return file.read()
 
 
-# -- mkdocs ---------------------------------------------------------------------------------------
-
-
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Called by mkdocs when it has looked for the pages: ours are put beside them."""
-    from mkdocs.structure.files import File
-
+def write(folder: str = os.path.join(ROOT, "docs")) -> None:
+    """Put the pages beside the others, where git does not see them."""
     for path, text in pages().items():
-        files.append(File.generated(config, path, content=text))
-    return files
+        with open(os.path.join(folder, path), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+if __name__ == "__main__":
+    write()

@@ -4,15 +4,14 @@ How a page is written:
 
     ```python                   runs, in one interpreter a page
     ```python title="etl.py"    is written to that file
-    ```console                  lines that begin with `$ ` run in bash; the lines below a command are
-                                what it prints
+    ```console                  lines that begin with `$ ` run in bash; what they print is below them
     ```text title="Output"      is what the Python block above prints; any language will do
 
 `...` in an output stands for anything, also for several lines. What differs from run to run (times,
 process ids, run ids, host names) is written as it was once. In front of a block:
 
     <!-- not run: REASON -->    shown only
-    <!-- needs: spark -->       runs where the tests with that marker do (also `stores`, `extra duckdb`)
+    <!-- needs: spark -->       runs where tests with that marker do (also `stores`, `extra duckdb`)
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ SHOWN_ONLY = {"", "text", "json", "ini", "toml", "sql", "yaml", "mermaid"}
 # What differs from run to run, and what stands for it in both texts.
 _CHANGING = [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?", "<time>"),
+    (r"\b\d\d:\d\d:\d\d\b", "<clock>"),
     (r"\d{8}T\d{6}Z-[0-9a-f]{12}", "<run>"),
     (r"\b\d{8}_\d{6}\b", "<stamp>"),
     (r"\b[0-9a-f]{32}\b", "<id>"),

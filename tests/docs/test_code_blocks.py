@@ -63,8 +63,12 @@ def test_what_changes_from_run_to_run_makes_no_difference() -> None:
 
 def test_a_wrong_page_is_found(tmp_path: Path) -> None:
     """A block that raises, prints something else or fails in the shell is told with its line."""
-    wrong = ['```python\n1 / 0\n```\n', '```python\nprint(1)\n```\n```text title="Output"\n2\n```\n',
-             "```console\n$ false\n```\n", "```console\n$ echo 1\n2\n```\n"]  # fmt: skip
+    wrong = [
+        "```python\n1 / 0\n```\n",
+        '```python\nprint(1)\n```\n```text title="Output"\n2\n```\n',
+        "```console\n$ false\n```\n",
+        "```console\n$ echo 1\n2\n```\n",
+    ]
     for text in wrong:
         (step,) = steps_of(text)
         with Reader(tmp_path, "page.md") as reader, pytest.raises(WrongPage, match=r"page\.md:1"):

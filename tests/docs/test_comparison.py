@@ -110,7 +110,7 @@ def test_units(tmp_path: Path) -> None:
 
 @pytest.mark.extra("loguru", "pyspark")
 def test_pickle(tmp_path: Path, loguru_logger: Any) -> None:
-    """A logger with a file goes into a closure; loguru's does not, PySparkLogger's comes out bare."""
+    """Ours with a file goes into a closure; loguru's does not, PySparkLogger's comes out bare."""
     log = ours(tmp_path)
     loguru_logger.add(tmp_path / "loguru.log")
     there = (

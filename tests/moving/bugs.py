@@ -289,7 +289,7 @@ def b15_no_field_replaces_a_reserved_one() -> None:
 
     log.info("true", level="FORGED", timestamp="never", pid=-1)
     log.bind(message="forged").info("true")
-    log.info("true", **{"message": "forged", "self": 1, "name": "x"})
+    log.info("true", message="forged", self=1, name="x")
     log.close()
 
     records = [json.loads(line) for line in lines()]
