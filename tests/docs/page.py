@@ -4,7 +4,7 @@ How a page is written:
 
     ```python                   runs, in one interpreter a page
     ```python title="etl.py"    is written to that file
-    ```console                  lines that begin with `$ ` run in bash; what they print is below them
+    ```console                  lines that begin with `$ ` run in bash; below is what they print
     ```text title="Output"      is what the Python block above prints; any language will do
 
 `...` in an output stands for anything, also for several lines. What differs from run to run (times,
