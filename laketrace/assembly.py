@@ -32,7 +32,7 @@ from laketrace.core.notice import say
 from laketrace.core.queue import LineSink, RecordQueue
 from laketrace.core.record import Source
 from laketrace.core.stdlib import StdlibSink, is_stdlib
-from laketrace.files.place import Place, find_place
+from laketrace.files.place import Place, find_place, spool
 from laketrace.files.read import last_lines
 from laketrace.files.recovery import Finding
 from laketrace.files.segment import Segment, safe_stem
@@ -131,8 +131,8 @@ class Assembly:
         form = form_of(config, self.engine.encoder)
         self.place = None
         if config.checked("log_dir") is not None:
-            self.place = self._place(config.checked("log_dir"))
-            sink = self._file_sink(self.place, safe_stem(self.name), config, earlier)
+            place = self._place(config.checked("log_dir"))
+            self.place, sink = self._file_sink(place, safe_stem(self.name), config, earlier)
             handlers.append(self._handler(sink, _path_of(sink), config, form, own=True))
         if config.checked("stdout"):
             stream = StreamSink("stdout")
@@ -142,9 +142,10 @@ class Assembly:
             handlers.append(self._handler(sink, "stdout", config, shown, own=True))
         return handlers
 
-    def _place(self, log_dir: str) -> Place:
+    def _place(self, log_dir: str, refused: str = "") -> Place:
+        """Where the files for `log_dir` lie; in the spool, and that said, where it has to be."""
         root = self.config.checked("spool_dir") or os.path.join(local_disk(), "laketrace_spool")
-        place = find_place(log_dir, root)
+        place = spool(log_dir, root, refused) if refused else find_place(log_dir, root)
         if place.spooled:
             say(
                 f"log files for {place.target} are kept in {place.directory}: {place.reason}",
@@ -154,27 +155,41 @@ class Assembly:
 
     def _file_sink(
         self, place: Place, stem: str, config: LakeTraceConfig, earlier: FileSink | None
-    ) -> LineSink:
-        """Open a log file; where that fails, a sink that counts each record as failed."""
-        same = earlier is not None and (earlier.log_dir, earlier.stem) == (place.directory, stem)
+    ) -> tuple[Place, LineSink]:
+        """Open a log file, in the spool where its place refuses it.
+
+        Where that fails too, a sink that counts each record as failed.
+        """
         try:
-            return FileSink(
-                place.directory,
-                stem,
-                logger_name=self.name,
-                rotation=config.checked("rotation"),
-                retention=config.checked("retention"),
-                compression=config.checked("compression"),
-                private=config.checked("secure_file_permissions"),
-                shipped=place.spooled or _ships(config),
-                clock=self.clock,
-                make_line=self._line_maker(config),
-                on_finding=self._tell,
-                predecessor=earlier if same else None,
-            )
+            return place, self._open_file(place, stem, config, earlier)
         except OSError as error:
-            path = os.path.join(place.directory, f"{stem}.log")
-            return TextSink(path, refuser(error))
+            refused = f"{stem}.log: {error.strerror or error}"
+        if not place.spooled:
+            place = self._place(place.directory, refused)
+            try:
+                return place, self._open_file(place, stem, config, earlier)
+            except OSError as error:
+                refused = f"{stem}.log: {error.strerror or error}"
+        return place, TextSink(os.path.join(place.directory, f"{stem}.log"), refuser(refused))
+
+    def _open_file(
+        self, place: Place, stem: str, config: LakeTraceConfig, earlier: FileSink | None
+    ) -> FileSink:
+        same = earlier is not None and (earlier.log_dir, earlier.stem) == (place.directory, stem)
+        return FileSink(
+            place.directory,
+            stem,
+            logger_name=self.name,
+            rotation=config.checked("rotation"),
+            retention=config.checked("retention"),
+            compression=config.checked("compression"),
+            private=config.checked("secure_file_permissions"),
+            shipped=place.spooled or _ships(config),
+            clock=self.clock,
+            make_line=self._line_maker(config),
+            on_finding=self._tell,
+            predecessor=earlier if same else None,
+        )
 
     def _line_maker(self, config: LakeTraceConfig) -> Callable[[str, dict[str, Any]], bytes]:
         form = form_of(config, self.engine.encoder)
@@ -247,7 +262,7 @@ class Assembly:
             directory, name = os.path.split(os.path.join(base, path))
             place = self._place(directory) if directory != base else Place(base, None, "")
             stem = safe_stem(name[:-4] if name.endswith(".log") else name)
-            file = self._file_sink(place, stem, config, None)
+            _, file = self._file_sink(place, stem, config, None)
             return _path_of(file), file, form
         if is_stdlib(sink):
             made = StdlibSink(sink, formatted=config["format"] is not None)

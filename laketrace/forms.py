@@ -112,10 +112,10 @@ def _below(name: str, prefix: str) -> bool:
     return not prefix or name == prefix or name.startswith(f"{prefix}.")
 
 
-def refuser(error: OSError) -> Callable[[str], object]:
+def refuser(reason: str) -> Callable[[str], object]:
     """A write that always fails: what stands in for a file that could not be opened."""
 
     def refuse(text: str) -> object:
-        raise error
+        raise OSError(reason)
 
     return refuse

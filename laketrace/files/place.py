@@ -48,10 +48,28 @@ def find_place(log_dir: str, spool_root: str) -> Place:
     reason = why_not(log_dir)
     if not reason:
         return Place(os.path.abspath(log_dir), None, "")
-    target = log_dir if _URL.match(log_dir) else os.path.abspath(log_dir)
+    return spool(log_dir, spool_root, reason)
+
+
+def spool(log_dir: str, spool_root: str, reason: str) -> Place:
+    """The place that stands in for `log_dir`, because of `reason`."""
+    return Place(spool_directory(log_dir, spool_root), _target(log_dir), reason)
+
+
+def spool_directory(log_dir: str, spool_root: str) -> str:
+    """Where the files for `log_dir` lie while they cannot lie in it; nothing is asked or made.
+
+    >>> spool_directory("/Volumes/main/ops/logs", "/tmp/spool")
+    '/tmp/spool/logs-de287342'
+    """
+    target = _target(log_dir)
     name = safe_stem(os.path.basename(target.rstrip("/")) or "logs")[:40]
     digest = sha256(target.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return Place(os.path.join(spool_root, f"{name}-{digest}"), target, reason)
+    return os.path.join(spool_root, f"{name}-{digest}")
+
+
+def _target(log_dir: str) -> str:
+    return log_dir if _URL.match(log_dir) else os.path.abspath(log_dir)
 
 
 def why_not(log_dir: str) -> str:
