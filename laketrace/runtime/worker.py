@@ -198,7 +198,8 @@ def _function() -> dict[str, str]:
 def _stand_in(record: Record, said: dict[str, Any]) -> Any:
     """What Spark shows of an exception: its name and place, with the text as it was redacted."""
     told = said.get("exception")
-    if record.exc is None or not isinstance(told, dict):
+    if not isinstance(told, dict):
         return None
-    kind = type(type(record.exc).__name__, (Exception,), {})
-    return kind, kind(str(told.get("value", ""))), record.exc.__traceback__
+    kind = type(str(told.get("type", "")).rpartition(".")[2] or "Exception", (Exception,), {})
+    trace = None if record.exc is None else record.exc.__traceback__
+    return kind, kind(str(told.get("value", ""))), trace

@@ -46,7 +46,7 @@ class StreamListener(StreamingQueryListener):  # type: ignore[misc,unused-ignore
 
     def onQueryTerminated(self, event: Any) -> None:
         """A query was stopped, or failed."""
-        if event.exception is None:
+        if getattr(event, "exception", None) is None:
             self._tell("info", "stream ended", "stream_ended", lambda: query_fields(event))
         else:
             self._tell(
