@@ -43,7 +43,12 @@ def session_exists() -> bool:
         if getattr(context, "_active_spark_context", None) is not None:
             return True
         connect = sys.modules.get(_CONNECT)
-        return connect is not None and _find_connect() is not None
+        if connect is None:
+            return False
+        sessions = connect.__dict__["SparkSession"]
+        if sessions._default_session is None and not sessions._active_session.__dict__:
+            return False
+        return _find_connect() is not None
     except Exception:  # other insides; `active_session` keeps the finding
         return False
 
