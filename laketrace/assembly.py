@@ -321,7 +321,10 @@ class Assembly:
         item names the settings that do not pickle, where there are any.
         """
         changed = {
-            name: value for name, value in self.config.items() if value != SETTINGS[name].default
+            name: value
+            for name, value in self.config.items()
+            # Uploads are the parent's: its credentials do not travel with a closure.
+            if value != SETTINGS[name].default and not name.startswith("upload_")
         }
         given = {name: value for name, value in changed.items() if _pickles(value)}
         left_out = tuple(name for name in changed if name not in given)

@@ -7,6 +7,7 @@ A row has a name, a default, the forms that are accepted (in words), a check and
 documentation. The environment variable `LAKETRACE_<NAME>`, the Spark conf `spark.laketrace.<name>`
 and the page in the docs follow from it. The nearer to the code, the stronger: keyword, dict,
 environment, Spark conf, default. All problems are found at once, before anything is opened.
+(why so long: half of it is the table, which is one place on purpose.)
 """
 
 from __future__ import annotations
@@ -175,6 +176,25 @@ def _size(value: Any) -> int:
     return parse_size(value)
 
 
+def _destination(value: Any) -> str:
+    if isinstance(value, (str, os.PathLike)) and os.fspath(value):
+        return str(os.fspath(value))
+    raise ValueError("not a destination. Use a path, a URL or, for a table, catalog.schema.table.")
+
+
+def _positive_seconds(value: Any) -> float:
+    span = seconds(value)
+    if span <= 0:
+        raise ValueError("not a time span above 0. Use a number of seconds, or '5 minutes'.")
+    return span
+
+
+def _mapping(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return value
+    raise ValueError("no dict of options. Use names and texts, as obstore has them.")
+
+
 _rows = (
     Setting("log_dir", DEFAULT_LOG_DIR, "path; empty or None: no file", _optional(_directory, ""),
             "Directory of the log files; for a mount that cannot append, they are spooled."),
@@ -235,6 +255,24 @@ _rows = (
             "Kept from 1.x: line breaks and control characters are always escaped."),
     Setting("catch", True, "boolean", boolean,
             "Kept from 1.x: a fault at run time is always counted and never raised."),
+    Setting("upload_target", None, "path, mount or URL", _optional(_destination, ""),
+            "Where finished segments are copied to, once each."),
+    Setting("upload_table", None, "path, URL or catalog.schema.table", _optional(_destination, ""),
+            "The Delta table that gets a row for each record, once each."),
+    Setting("upload_every", None, "seconds or a time span", _optional(_positive_seconds, ""),
+            "How often the active file is finished and shipped in the background."),
+    Setting("upload_at_exit", True, "boolean", boolean,
+            "Ship at close() and at exit too, for at most 30 seconds."),
+    Setting("upload_delete_after", False, "boolean", boolean,
+            "Remove a local segment when all its destinations have confirmed it."),
+    Setting("upload_retries", 5, "number of tries after the first", _count(0, "tries"),
+            "How often a passing fault of a store or table is tried again."),
+    Setting("upload_request_timeout", 30.0, "seconds or a time span", _positive_seconds,
+            "How long one request to a store may take."),
+    Setting("upload_timeout", 120.0, "seconds or a time span", _positive_seconds,
+            "How long one upload may take in all."),
+    Setting("upload_options", None, "dict of a store's options", _optional(_mapping),
+            "Credentials and endpoint of the store; never shown.", False),
     Setting("spool_dir", None, "path", _optional(_directory, ""),
             "Where files lie while `log_dir` is a mount that cannot append."),
 )  # fmt: skip
@@ -344,7 +382,7 @@ class LakeTraceConfig(Mapping[str, Any]):
 
 def _simple(row: Setting) -> bool:
     """Whether a setting is shown as checked; the others are shown as they were given."""
-    return row.check in (boolean, _level, _stdout, seconds)
+    return row.check in (boolean, _level, _stdout, seconds, _positive_seconds)
 
 
 def _together(
@@ -369,7 +407,8 @@ def unknown(name: Any, value: Any, known: Mapping[str, Any]) -> str:
 
 def problem(name: str, value: Any, error: Exception) -> str:
     """The line about a wrong value: setting and value, rule, way out."""
-    return f"{name}={_short(value)}: {error}"
+    shown = "..." if name.lower().endswith("upload_options") else _short(value)
+    return f"{name}={shown}: {error}"
 
 
 def _short(value: Any) -> str:
