@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 from laketrace.errors import need
-from laketrace.lakehouse.columns import COLUMNS, NAMES
+from laketrace.lakehouse.columns import COLUMNS, NAMES, NUMBERS, TEXTS
 from laketrace.lakehouse.rows import Place, Row, rows_of, severity_of, storable
 from laketrace.lakehouse.source import Block
 
@@ -44,14 +44,18 @@ _SIX = re.compile(
     rf'","logger_name":{_TEXT},"hostname":{_TEXT},"pid":(?:0|[1-9]\d{{0,17}})'
     rf',"platform":{_TEXT},"runtime_type":{_TEXT},"run_id":{_TEXT}'
 )
+_ESCAPED = r'[\x00-\x1f"\\]'
 _CALLER = (
     r'^(?P<fields>\{.*?),?"file":"(?P<file>[^"\\]*)","line":(?P<line>[0-9]{1,9})'
     r',"function":"(?P<function>[^"\\]*)"\}$'
 )
-_KNOWN = r'"(?:timestamp|level|message|logger_name|hostname|pid|platform|runtime_type|run_id' + (
-    r'|file|line|function|exception)"'
-)
-_NO_NUMBER = r"[^\"](?:NaN|Inf)"  # Arrow's parser lets them pass, RFC 8259 does not
+_CALLER_FIELDS = {"file": pa.string(), "line": pa.int32(), "function": pa.string()}
+_STANDARD = ("timestamp", *(name for name in (*TEXTS, *NUMBERS) if name not in _CALLER_FIELDS))
+# Known members among the fields: ours have them only where `_SIX` and `_CALLER` say. A null is as
+# good as absent, another value of one of the first kind makes Arrow's parser raise.
+_MEMBERS = pa.schema([*((name, pa.null()) for name in _STANDARD), *_CALLER_FIELDS.items()])
+# What needs `rows`: an exception, and numbers that Arrow's parser takes but RFC 8259 does not.
+_ODD_FIELDS = r'"exception":|[^\\"](?:NaN|Inf)'
 _FIRST = pa.scalar(datetime(1, 1, 1, tzinfo=timezone.utc), pa.timestamp("us", "UTC"))
 _LAST = pa.scalar(datetime.max.replace(tzinfo=timezone.utc), pa.timestamp("us", "UTC"))
 
@@ -63,64 +67,60 @@ def batch_of(rows: list[Row]) -> Any:
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
-def reader_of(batches: Iterable[Any]) -> Any:
-    """The batches as the stream that a table's writer takes."""
-    return pa.RecordBatchReader.from_batches(SCHEMA, batches)
-
-
 class Transformer:
-    """Turns the blocks of one segment into batches; remembers the six fields between blocks."""
+    """Turns the blocks of one segment into batches; remembers the six fields between blocks.
+
+    Threads: any, at once.
+    """
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._six = ""
-        self._values: dict[str, Any] = {}
+        self._six: tuple[str, dict[str, Any]] = ("", {})
 
     def batches(self, block: Block) -> Iterator[Any]:
         """The rows of a block; those that took the slow way come last."""
         lines = None if block.torn else _split(block.data)
-        good = None
-        if lines is not None and self._learn(lines[0].as_py()):
+        six, values = ("", {}) if lines is None else self._learn(lines[0].as_py())
+        work = None
+        if six:
             try:
-                good = self._take(lines)
-            except pa.ArrowInvalid:  # no JSON, no time, no UTF-8: `rows` finds out which line
-                good = None
-        if lines is None or good is None:
+                work = self._take(lines, block.offset, six)
+            except pa.ArrowInvalid:  # no JSON, no time: `rows` finds out which line it is
+                work = None
+        if work is None:
             yield batch_of(list(rows_of(block, self._place)))
             return
-        index, columns = good
-        starts = _starts(lines, block.offset)
-        if len(index):
-            yield self._batch(index, columns, starts)
-        if len(index) < len(lines):
-            yield batch_of(self._slow(lines, index, starts))
+        if len(work.columns["offset"]):
+            yield self._batch(work.columns, values)
+        if work.dropped:
+            dropped = [Block(at, line.encode("utf-8")) for at, line in sorted(work.dropped)]
+            yield batch_of([row for line in dropped for row in rows_of(line, self._place)])
 
-    def _learn(self, line: str) -> bool:
-        """Know the six fields that this line shares with its neighbours; False if it has none."""
-        if self._six and self._six in line:
-            return True
+    def _learn(self, line: str) -> tuple[str, dict[str, Any]]:
+        """The six fields that this line shares with its neighbours: text and values, if any."""
+        known = self._six
+        if known[0] and known[0] in line:
+            return known
         found = _SIX.search(line)
         if found is None:
-            return False
-        self._six = found[0]
-        self._values = json.loads("{" + found[0][2:] + "}")
-        return True
+            return "", {}
+        self._six = known = (found[0], json.loads("{" + found[0][2:] + "}"))
+        return known
 
-    def _take(self, lines: Any) -> tuple[Any, dict[str, Any]]:
-        """The numbers of the lines that are exactly as expected, and their columns."""
-        parts = pc.split_pattern(lines, self._six, max_splits=1)
-        work = _Work(pa.array(range(len(lines)), pa.int32()), {"parts": parts})
-        work.keep(pc.equal(pc.list_value_length(parts), 2))
-        work.split("parts", "head", "fields")
+    def _take(self, lines: Any, offset: int, six: str) -> _Work:
+        """The columns of the lines that are exactly as expected; the others are dropped."""
+        lengths = pc.add(pc.binary_length(lines).cast(pa.int64()), 1)
+        starts = pc.add(pc.subtract(pc.cumulative_sum(lengths), lengths), offset)
+        work = _Work({"lines": lines, "offset": starts})
+        work.split("lines", six, "head", "fields")
         _take_fields(work)
         _take_head(work)
-        return work.index, work.columns
+        return work
 
-    def _batch(self, index: Any, columns: dict[str, Any], starts: Any) -> Any:
-        count = len(index)
-        columns["offset"] = starts.take(index)
+    def _batch(self, columns: dict[str, Any], values: dict[str, Any]) -> Any:
+        count = len(columns["offset"])
         columns["segment"] = pa.repeat(self._place.segment, count)
-        for name, value in self._values.items():
+        for name, value in values.items():
             columns[name] = pa.repeat(pa.scalar(value, SCHEMA.field(name).type), count)
         arrays = [
             columns[field.name] if field.name in columns else pa.nulls(count, field.type)
@@ -128,49 +128,41 @@ class Transformer:
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
-    def _slow(self, lines: Any, index: Any, starts: Any) -> list[Row]:
-        rows: list[Row] = []
-        taken = set(index.to_pylist())
-        for number in range(len(lines)):
-            if number not in taken:
-                line = Block(starts[number].as_py(), lines[number].as_py().encode("utf-8"))
-                rows.extend(rows_of(line, self._place))
-        return rows
-
 
 class _Work:
     """Columns in the making; lines that turn out odd are dropped from all of them at once."""
 
-    def __init__(self, index: Any, columns: dict[str, Any]) -> None:
-        self.index = index
+    def __init__(self, columns: dict[str, Any]) -> None:
         self.columns = columns
+        self.dropped: list[tuple[int, str]] = []
+        self._lines = columns["lines"]
+        self._all = columns["offset"]
 
     def keep(self, mask: Any) -> None:
+        """Go on with the lines for which `mask` is true."""
         if pc.all(mask, min_count=0).as_py():
             return
-        self.index = self.index.filter(mask)
+        starts = self.columns["offset"].filter(pc.invert(mask))
+        places = pc.index_in(starts, self._all)
+        self.dropped += zip(starts.to_pylist(), self._lines.take(places).to_pylist(), strict=True)
         self.columns = {name: array.filter(mask) for name, array in self.columns.items()}
 
-    def split(self, pair: str, first: str, second: str) -> None:
-        """Make two columns of one whose values are pairs."""
-        pairs = self.columns.pop(pair)
-        self.columns[first] = pc.list_element(pairs, 0)
-        self.columns[second] = pc.list_element(pairs, 1)
+    def split(self, name: str, pattern: str, first: str, second: str) -> None:
+        """Make two columns of one, at the first `pattern` in each text; all must have one."""
+        self.columns["parts"] = pc.split_pattern(self.columns.pop(name), pattern, max_splits=1)
+        self.keep(pc.equal(pc.list_value_length(self.columns["parts"]), 2))
+        parts = self.columns.pop("parts")
+        self.columns[first] = pc.list_element(parts, 0)
+        self.columns[second] = pc.list_element(parts, 1)
 
 
-def _split(data: bytes) -> Any | None:
+def _split(data: bytes) -> Any:
     """The lines of a block without their newlines; None when they are not all UTF-8."""
-    lines = pa.array(data.removesuffix(b"\n").split(b"\n"), pa.binary())
+    whole = pa.array([data.removesuffix(b"\n")], pa.binary())
     try:
-        return lines.cast(pa.string())
+        return pc.split_pattern(whole, b"\n").flatten().cast(pa.string())
     except pa.ArrowInvalid:
         return None
-
-
-def _starts(lines: Any, offset: int) -> Any:
-    """The offset of each line."""
-    lengths = pc.add(pc.binary_length(lines).cast(pa.int64()), 1)
-    return pc.add(pc.subtract(pc.cumulative_sum(lengths), lengths), offset)
 
 
 def _slice(texts: Any, start: int, stop: int = 1 << 30) -> Any:
@@ -179,68 +171,70 @@ def _slice(texts: Any, start: int, stop: int = 1 << 30) -> Any:
 
 
 def _take_fields(work: _Work) -> None:
-    """What follows the six: `}` or `,<members>}`; made a JSON object and proved to be one.
+    """What follows the six: `}` or `,<members>}`; made a JSON object and proved to be one."""
+    tail = work.columns["fields"]
+    is_object = pc.and_(pc.starts_with(tail, ","), pc.ends_with(tail, "}"))
+    is_odd = pc.match_substring_regex(tail, _ODD_FIELDS)
+    work.keep(pc.and_not(pc.or_(is_object, pc.equal(tail, "}")), is_odd))
+    tail = work.columns["fields"]
+    objects = pc.replace_with_mask(tail, pc.equal(tail, "}"), "{}")
+    work.columns["fields"] = pc.binary_replace_slice(objects, 0, 1, "{")
+    if len(objects):
+        _take_caller(work, _parse(work.columns["fields"]))
+
+
+def _parse(objects: Any) -> Any:
+    """The known members of JSON objects; raises `pa.ArrowInvalid` when there is anything else.
 
     Every text begins with a brace and ends with one, so no object can go on in the next line,
     and a parser that finds as many objects as there are lines has found one in each.
     """
-    tail = work.columns["fields"]
-    is_object = pc.and_(pc.starts_with(tail, ","), pc.ends_with(tail, "}"))
-    work.keep(pc.or_(is_object, pc.equal(tail, "}")))
-    work.keep(pc.invert(pc.match_substring_regex(work.columns["fields"], _NO_NUMBER)))
-    tail = work.columns["fields"]
-    objects = pc.replace_with_mask(tail, pc.equal(tail, "}"), "{}")
-    objects = pc.binary_replace_slice(objects, 0, 1, "{")
-    work.columns["fields"] = objects
-    if len(objects) and _count(objects) != len(objects):
-        raise pa.ArrowInvalid("more than one value on a line")
-    special = pc.match_substring_regex(objects, _KNOWN)
-    if pc.any(special, min_count=0).as_py():
-        _take_caller(work, special)
-
-
-def _count(objects: Any) -> int:
-    """How many JSON objects there are; raises `pa.ArrowInvalid` when there is anything else."""
     offsets = pa.array([0, len(objects)], pa.int32())
     text = pc.binary_join(pa.ListArray.from_arrays(offsets, objects), "\n")[0].as_buffer()
     table = pj.read_json(
         pa.BufferReader(text),
         read_options=pj.ReadOptions(use_threads=False, block_size=text.size + 1),
-        parse_options=pj.ParseOptions(
-            explicit_schema=pa.schema([pa.field("\x00", pa.null())]),
-            unexpected_field_behavior="ignore",
-        ),
+        parse_options=pj.ParseOptions(explicit_schema=_MEMBERS, unexpected_field_behavior="ignore"),
     )
-    return int(table.num_rows)
+    if table.num_rows != len(objects):
+        raise pa.ArrowInvalid("more than one value on a line")
+    return table
 
 
-def _take_caller(work: _Work, special: Any) -> None:
+def _take_caller(work: _Work, members: Any) -> None:
     """Take file, line and function off the end of those objects that have them."""
+    has_some = members["file"].is_valid()
+    for name in ("line", "function"):
+        has_some = pc.or_(has_some, members[name].is_valid())
+    has_some = has_some.combine_chunks()
+    if not pc.any(has_some, min_count=0).as_py():
+        return
     objects = work.columns["fields"]
-    found = pc.extract_regex(pc.if_else(special, objects, None), _CALLER)
+    found = pc.extract_regex(objects.filter(has_some), _CALLER)
     rest = pc.binary_join_element_wise(pc.struct_field(found, "fields"), "}", "")
-    plain = pc.invert(pc.match_substring_regex(rest, _KNOWN))
-    for name in ("file", "line", "function"):
-        work.columns[name] = pc.struct_field(found, name)
-    work.columns["line"] = work.columns["line"].cast(pa.int32())
-    work.columns["fields"] = pc.if_else(special, rest, objects)
-    work.keep(pc.or_(pc.invert(special), pc.fill_null(plain, False)))
+    twice = pc.match_substring_regex(rest, r'"(?:file|line|function)":')
+    rest = pc.if_else(twice, None, rest)
+    work.columns["fields"] = pc.replace_with_mask(objects, has_some, rest)
+    for name, kind in _CALLER_FIELDS.items():
+        values = pc.struct_field(found, name).cast(kind)
+        nothing = pa.nulls(len(objects), kind)
+        work.columns[name] = pc.replace_with_mask(nothing, has_some, values)
+    work.keep(work.columns["fields"].is_valid())
 
 
 def _take_head(work: _Work) -> None:
     """What comes before the six: time, level and message."""
-    work.keep(pc.starts_with(work.columns["head"], '{"timestamp":"'))
-    between = _slice(work.columns["head"], _TIME_END, _LEVEL_AT)
-    work.keep(pc.equal(between, '","level":"'))
+    head = work.columns["head"]
+    between = _slice(head, _TIME_END, _LEVEL_AT)
+    ours = pc.and_(pc.starts_with(head, '{"timestamp":"'), pc.equal(between, '","level":"'))
+    work.keep(ours)
     head = work.columns.pop("head")
     time = _slice(head, _TIME_AT, _TIME_END).cast(SCHEMA.field("timestamp").type)
     work.columns["timestamp"] = time
-    in_range = pc.and_(pc.greater_equal(time, _FIRST), pc.less_equal(time, _LAST))
     work.columns["date"] = time.cast(pa.date32())
-    pairs = pc.split_pattern(_slice(head, _LEVEL_AT), '","message":"', max_splits=1)
-    work.columns["pairs"] = pairs
-    work.keep(pc.and_(in_range, pc.equal(pc.list_value_length(pairs), 2)))
-    work.split("pairs", "level", "message")
+    work.columns["rest"] = _slice(head, _LEVEL_AT)
+    work.keep(pc.and_(pc.greater_equal(time, _FIRST), pc.less_equal(time, _LAST)))
+    work.split("rest", '","message":"', "level", "message")
     _take_level(work)
     _take_message(work)
 
@@ -250,18 +244,14 @@ def _take_level(work: _Work) -> None:
     names = levels.dictionary.to_pylist()
     numbers = pa.array([severity_of(name) for name in names], pa.int32())
     work.columns["severity"] = numbers.take(levels.indices)
-    odd = pa.array([_is_odd(name) for name in names], pa.bool_())
-    work.keep(pc.invert(odd.take(levels.indices)))
-
-
-def _is_odd(text: str) -> bool:
-    return re.search(r'[\x00-\x1f"\\]', text) is not None
+    plain = pa.array([re.search(_ESCAPED, name) is None for name in names], pa.bool_())
+    work.keep(plain.take(levels.indices))
 
 
 def _take_message(work: _Work) -> None:
     """Undo the escapes of the messages that have any."""
     messages = work.columns["message"]
-    escaped = pc.match_substring_regex(messages, r'[\x00-\x1f"\\]')
+    escaped = pc.match_substring_regex(messages, _ESCAPED)
     if not pc.any(escaped, min_count=0).as_py():
         return
     plain = [_unescape(text) for text in messages.filter(escaped).to_pylist()]

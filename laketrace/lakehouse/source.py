@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 from laketrace.files.compression import open_archive
 from laketrace.files.segment import ARCHIVES, Segment
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 768 << 10
 PIECE_BYTES = 16 << 20
 _SETTLED_SECONDS = 10.0
 

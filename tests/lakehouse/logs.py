@@ -42,7 +42,9 @@ class LogDir:
         journal = read_journal(path, stem)
         write_journal(path, stem, [*journal, JournalLine(stream, ("", 0), 0, 7, "orders")])
 
-    def add(self, lines: Iterable[bytes], stamp: str = "", number: int = 0, gz: bool = False) -> str:
+    def add(
+        self, lines: Iterable[bytes], stamp: str = "", number: int = 0, gz: bool = False
+    ) -> str:
         """A segment with these lines; its path."""
         self._number += 1
         stamp = stamp or f"20261121_10{self._number // 60:02d}{self._number % 60:02d}"

@@ -156,12 +156,17 @@ def lines(draw: st.DrawFn) -> bytes:
         record, separators=draw(st.sampled_from([(",", ":"), (", ", ": ")])),
         ensure_ascii=draw(st.booleans()),
     ).encode("utf-8", "surrogatepass")  # fmt: skip
+    if draw(st.integers(0, 5)) == 0:
+        again = draw(st.sampled_from([b'"file":"x"', b'"line":7', b'"level":"x"', b'"a":null']))
+        text = text[:-1] + b"," + again + b"}"
     how = draw(st.integers(0, 9))
     if how == 0:
         return text[: draw(st.integers(0, len(text)))]
     if how == 1:
         at = draw(st.integers(0, len(text)))
-        return text[:at] + draw(st.sampled_from([b'"', b"{", b"}", b",", b"\xff", b"\r"])) + text[at:]
+        return (
+            text[:at] + draw(st.sampled_from([b'"', b"{", b"}", b",", b"\xff", b"\r"])) + text[at:]
+        )
     if how == 2:
         return text + text
     if how == 3:

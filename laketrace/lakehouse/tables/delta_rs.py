@@ -1,19 +1,19 @@
 """Rows into a Delta table without Spark: delta-rs, the package deltalake.
 
-Floor 7. Stands on: errors, files.segment, lakehouse.fast_rows, lakehouse.plan, lakehouse.retry,
-lakehouse.rows, lakehouse.source, lakehouse.steps, lakehouse.stream, lakehouse.tables.names,
-lakehouse.tables.shape, lakehouse.targets.
+Floor 7. Stands on: errors, files.segment, lakehouse.ahead, lakehouse.fast_rows, lakehouse.plan,
+lakehouse.retry, lakehouse.rows, lakehouse.source, lakehouse.steps, lakehouse.stream,
+lakehouse.tables.names, lakehouse.tables.row_file, lakehouse.tables.shape, lakehouse.targets.
 
 delta-rs does not skip what a transaction id says is there (delta-rs issues 2580, 3821). So for
 each commit: take a snapshot of the table, read from it which version it holds of the stream,
-write the rows behind that, and commit against this snapshot. Whoever has committed for the same
-stream meanwhile makes that fail ("Concurrent transaction failed"), and everything begins again
-with a new snapshot. A commit whose fate is unknown, because the network died or the process was
-killed, needs no more than that either.
+write the rows behind that to a file, and commit the file against this snapshot. Whoever has
+committed for the same stream meanwhile makes that fail ("Concurrent transaction failed"), and
+everything begins again with a new snapshot. A commit whose fate is unknown, because the network
+died or the process was killed, needs no more than that either.
 
-Memory: the blocks on their way and one row group of the file being written; a commit takes about
-64 MiB of lines. Many uploaders of one table get in each other's way; they try again with short
-random pauses, without counting that as a failure.
+Many uploaders of one table get in each other's way; they try again with short random pauses,
+without counting that as a failure and without writing the rows again. Memory: a few blocks and a
+row group; a commit takes about 64 MiB of lines.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from laketrace.errors import UploadError, need
 from laketrace.files.segment import Segment
+from laketrace.lakehouse.ahead import map_ahead
 from laketrace.lakehouse.plan import (
     LAST_UNIT,
     Position,
@@ -36,7 +37,7 @@ from laketrace.lakehouse.plan import (
 )
 from laketrace.lakehouse.retry import Retry
 from laketrace.lakehouse.rows import Place
-from laketrace.lakehouse.source import SegmentFile, read_blocks
+from laketrace.lakehouse.source import Block, SegmentFile, read_blocks
 from laketrace.lakehouse.steps import step
 from laketrace.lakehouse.stream import Stream
 from laketrace.lakehouse.tables.names import TableName
@@ -60,7 +61,7 @@ class DeltaRsTable:
     def __init__(self, name: TableName, options: Mapping[str, str], request_timeout: float) -> None:
         self.shown = name.shown
         self._deltalake = need("deltalake", "delta", "writing Delta tables without Spark")
-        self._fast = import_module("laketrace.lakehouse.fast_rows")  # it needs pyarrow
+        self._row_file = import_module("laketrace.lakehouse.tables.row_file")  # needs pyarrow
         self._uri = _uri(name)
         self._options = dict(options)
         self._request_timeout = request_timeout
@@ -68,6 +69,7 @@ class DeltaRsTable:
             self._options["bearer_token"] = token
             if "fabric.microsoft.com" in self._uri:
                 self._options["use_fabric_endpoint"] = "true"
+        self._table: Any = None
         self._checked = False
 
     @property
@@ -86,14 +88,13 @@ class DeltaRsTable:
 
     def _advance(self, progress: _Progress, retry: Retry) -> None:
         """One snapshot, and the commit that goes on from what it holds."""
-        table = self._open(retry)
+        table, self._table = self._snapshot(retry), None
         held = table.transaction_version(progress.stream.app_id)
         step("reading")
         slices = progress.next_slices(None if held is None else position_of(held))
         if slices:
-            source = self._commit(table, progress.stream, slices)
-            step("committed")
-            progress.reached(source.reached, source.rows)
+            self._append(table, progress, slices, retry)
+        self._table = table  # it failed nowhere, so it may be brought up to date next time
 
     def _storage_options(self, retry: Retry) -> dict[str, str] | None:
         if not self._remote:
@@ -102,8 +103,16 @@ class DeltaRsTable:
         limits = {"timeout": seconds, "connect_timeout": seconds, "retry_timeout": seconds}
         return {"max_retries": "2", **self._options, **limits}
 
+    def _snapshot(self, retry: Retry) -> Any:
+        """The newest snapshot of the table."""
+        in_time = retry.deadline.left(self._request_timeout) == self._request_timeout
+        if self._table is None or not in_time:  # an open one has the time limits of its opening
+            return self._open(retry)
+        self._table.update_incremental()
+        return self._table
+
     def _open(self, retry: Retry) -> Any:
-        """The newest snapshot of the table, which is made if there is none."""
+        """The table, which is made if there is none."""
         options = self._storage_options(retry)
         try:
             table = self._deltalake.DeltaTable(self._uri, storage_options=options)
@@ -117,7 +126,7 @@ class DeltaRsTable:
     def _create(self, options: dict[str, str] | None) -> Any:
         try:
             self._deltalake.DeltaTable.create(
-                self._uri, self._fast.SCHEMA, mode="error", storage_options=options
+                self._uri, self._row_file.SCHEMA, mode="error", storage_options=options
             )
         except Exception as error:
             try:
@@ -135,34 +144,43 @@ class DeltaRsTable:
         check_shape(self.shown, types, metadata.partition_columns, required)
         check_properties(self.shown, metadata.configuration)
 
-    def _commit(self, table: Any, stream: Stream, slices: list[Slice]) -> _Source:
-        """Append the rows of `slices` in one commit.
+    def _append(self, table: Any, progress: _Progress, slices: list[Slice], retry: Retry) -> None:
+        """Append the rows of `slices` in one commit on top of a snapshot.
 
         Where there are none, as behind the last unit of an archive, nothing is committed.
         """
-        source = _Source(self._fast, stream, slices)
-        batches = source.batches()
-        first = next(batches, None)
-        if first is None:
-            return source
-        version = version_of(slices[-1].position)
-        deltalake = self._deltalake
-        transaction = deltalake.Transaction(stream.app_id, version)
-        try:
-            deltalake.write_deltalake(
-                table,
-                self._fast.reader_of(chain([first], batches)),
-                mode="append",
-                writer_properties=deltalake.WriterProperties(compression="ZSTD"),
-                commit_properties=deltalake.CommitProperties(
-                    app_transactions=[transaction], max_commit_retries=_COMMIT_TRIES
-                ),
+        pending = progress.pending
+        if pending is None or pending.slices != slices:
+            source = _Source(progress.stream, slices)
+            batches = source.batches()
+            first = next(batches, None)
+            written = None
+            if first is not None:
+                written = self._row_file.write_rows(self._folder(retry), chain([first], batches))
+            progress.pending = pending = _Pending(slices, source, written)
+        if pending.file is not None:
+            self._commit(
+                table, progress.stream.app_id, version_of(slices[-1].position), pending.file
             )
-        except Exception:
-            if source.error is not None:
-                raise source.error from None  # not what became of it on its way through Rust
-            raise
-        return source
+        step("committed")
+        progress.reached(pending.source)
+
+    def _folder(self, retry: Retry) -> Any:
+        """The table's folder as a file system for Arrow."""
+        fs = import_module("deltalake.fs")
+        handler = fs.DeltaStorageHandler(self._uri, self._storage_options(retry))
+        return import_module("pyarrow.fs").PyFileSystem(handler)
+
+    def _commit(self, table: Any, app_id: str, version: int, file: Any) -> None:
+        transaction = import_module("deltalake.transaction")
+        add = transaction.AddAction(file.path, file.size, {}, file.modified_ms, True, file.stats)
+        table.create_write_transaction(
+            [add], "append", table.schema(),
+            commit_properties=transaction.CommitProperties(
+                app_transactions=[transaction.Transaction(app_id, version)],
+                max_commit_retries=_COMMIT_TRIES,
+            ),
+        )  # fmt: skip
 
 
 class _Progress:
@@ -171,6 +189,7 @@ class _Progress:
     def __init__(self, stream: Stream, confirm: Confirm) -> None:
         self.stream = stream
         self.complete = False
+        self.pending: _Pending | None = None
         self._confirm = confirm
         self._after: Position | None = None
         self._rows: dict[str, int] = {}
@@ -187,41 +206,48 @@ class _Progress:
         self.complete = not slices
         return slices
 
-    def reached(self, position: Position, rows: Mapping[str, int]) -> None:
+    def reached(self, source: _Source) -> None:
         """Note what has been committed, or was found to be empty."""
-        self._after = position
-        for base, count in rows.items():
+        self._after = source.reached
+        self.pending = None
+        for base, count in source.rows.items():
             self._rows[base] = self._rows.get(base, 0) + count
+
+
+class _Pending(NamedTuple):
+    """A file of rows that lost the race for its commit and may win the next one."""
+
+    slices: list[Slice]
+    source: _Source
+    file: Any
 
 
 class _Source:
     """The batches of the slices of a commit, and what there is to know of them afterwards."""
 
-    def __init__(self, fast: Any, stream: Stream, slices: list[Slice]) -> None:
+    def __init__(self, stream: Stream, slices: list[Slice]) -> None:
         self.rows: dict[str, int] = {}
         self.reached = slices[-1].position
-        self.error: Exception | None = None
-        self._fast = fast
         self._stream = stream
         self._slices = slices
 
     def batches(self) -> Iterator[Any]:
         """The rows, in order of their segments."""
-        try:
-            for part in self._slices:
-                yield from self._batches_of(part)
-        except Exception as error:
-            self.error = error
-            raise
+        for part in self._slices:
+            yield from self._batches_of(part)
 
     def _batches_of(self, part: Slice) -> Iterator[Any]:
         segment, behind = part.segment, 0
         place = Place.of(self._stream.name_of(segment), segment.time_ns)
-        transformer = self._fast.Transformer(place)
+        transformer = import_module("laketrace.lakehouse.fast_rows").Transformer(place)
+
+        def work(block: Block) -> tuple[int, list[Any]]:
+            return block.offset + len(block.data), list(transformer.batches(block))
+
         with SegmentFile(segment) as file:
-            for block in read_blocks(file, *part.range):
-                behind = block.offset + len(block.data)
-                for batch in transformer.batches(block):
+            for end, batches in map_ahead(work, read_blocks(file, *part.range)):
+                behind = end
+                for batch in batches:
                     self.rows[segment.base] = self.rows.get(segment.base, 0) + batch.num_rows
                     yield batch
                 step("writing")

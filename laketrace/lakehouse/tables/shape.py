@@ -13,9 +13,10 @@ from laketrace.lakehouse.columns import COLUMNS
 # What both writers can append to; the others of the protocol's list ("Valid Feature Names in Table
 # Features") make delta-rs refuse the table, or would need more than an append (platform facts 6.2).
 _WRITABLE = frozenset((
-    "appendOnly", "invariants", "checkConstraints", "generatedColumns", "changeDataFeed",
-    "timestampNtz", "variantType", "variantType-preview",
+    "appendOnly", "invariants", "changeDataFeed", "timestampNtz", "variantType",
+    "variantType-preview",
 ))  # fmt: skip
+_CONSTRAINT = "delta.constraints."
 _FORGETS = "delta.setTransactionRetentionDuration"
 
 
@@ -46,7 +47,16 @@ def check_shape(
 
 
 def check_properties(shown: str, properties: Mapping[str, str]) -> None:
-    """See that a table keeps what it knows of transactions. Raises `UploadError` if not."""
+    """See that a table keeps what it knows of transactions, and checks nothing of its own.
+
+    Raises `UploadError` if not.
+    """
+    constraints = [name for name in properties if name.startswith(_CONSTRAINT)]
+    if constraints:
+        raise UploadError(
+            f"the table {shown} has constraints ({', '.join(constraints)}), which a log must not "
+            "have: every line goes in. Use a table of its own; LakeTrace makes it."
+        )
     if _FORGETS in properties:
         raise UploadError(
             f"the table {shown} forgets transactions after {properties[_FORGETS]}, so nobody could "
