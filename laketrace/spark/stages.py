@@ -33,7 +33,7 @@ _SETTINGS_OF_CONNECT = ("spark.job.group.id", DESCRIPTION)
 _BUS_MS = 500  # how long a closing record waits for Spark's status pages to hear of the last job
 
 
-def stage(log: Logger, name: str) -> Stage:
+def stage(log: Logger, name: str, *, spark: Any = None) -> Stage:
     """A block of the job under a name, for a `with` statement.
 
         with stage(log, "bronze") as bronze:
@@ -41,7 +41,7 @@ def stage(log: Logger, name: str) -> Stage:
 
     A record says that it began, and one how it ended: `status` (`ok`, `failed`), `duration` in
     seconds, and on classic Spark `job_ids`, the jobs that ran under it. An exception passes
-    through, after it was logged.
+    through, after it was logged. `spark` is by default the session that is active, if one is.
 
     >>> from laketrace import get_logger
     >>> log = get_logger("stages", log_dir=None, stdout=False)
@@ -53,7 +53,7 @@ def stage(log: Logger, name: str) -> Stage:
     stage bronze ended bronze
     >>> log.close()
     """
-    return Stage(log, name)
+    return Stage(log, name, spark)
 
 
 class Stage:
@@ -62,11 +62,12 @@ class Stage:
     `log` is the logger with the field `stage`; `job_ids` are the jobs that ran, once it has ended.
     """
 
-    def __init__(self, log: Logger, name: str) -> None:
+    def __init__(self, log: Logger, name: str, spark: Any = None) -> None:
         self.name = name
         self.log = log.bind(stage=name)
         self.job_ids: list[int] = []
         self._stack = ExitStack()
+        self._given = spark
         self._spark: Any = None
         self._began = 0.0
         self._jobs_before: set[int] = set()
@@ -80,7 +81,8 @@ class Stage:
     def __enter__(self) -> Stage:
         self._began = time.perf_counter()
         self._stack.enter_context(contextualize(stage=self.name))
-        self._spark = None if is_executor() else active_session()
+        if not is_executor():
+            self._spark = active_session() if self._given is None else self._given
         if self._spark is not None:
             self._name_jobs(self._spark)
         self.log.info(f"stage {self.name} started", event="stage_started")

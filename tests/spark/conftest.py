@@ -36,8 +36,8 @@ def records(log: Logger) -> Records:
 )
 def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A session of Spark, classic and Connect in turn."""
+    monkeypatch.delenv(MODE, raising=False)
+    session = request.getfixturevalue(request.param)  # a server that starts must not see the mode
     if request.param == "spark_connect":
         monkeypatch.setenv(MODE, "1")
-    else:
-        monkeypatch.delenv(MODE, raising=False)
-    return request.getfixturevalue(request.param)
+    return session

@@ -67,7 +67,7 @@ def test_classic_jobs_bear_the_name_and_are_on_the_closing_record(
     context = spark.sparkContext
     spark.range(3).count()
 
-    with stage(log, "bronze") as bronze:
+    with stage(log, "bronze", spark=spark) as bronze:
         inside = [context.getLocalProperty(key) for key in KEYS]
         spark.range(3).count()
         spark.range(3).collect()
@@ -85,7 +85,7 @@ def test_second_stage_of_a_name_has_its_own_jobs(
 ) -> None:
     """A stage in a loop tells each time the jobs of that time."""
     for _ in range(2):
-        with stage(log, "loop"):
+        with stage(log, "loop", spark=spark):
             spark.range(3).collect()
 
     first, second = (set(one.extra["job_ids"]) for one in records.having(event="stage_ended"))
@@ -97,14 +97,14 @@ def test_classic_names_are_put_back(spark: SparkSession, log: Logger) -> None:
     context = spark.sparkContext
     context.setJobGroup("mine", "my jobs")
     try:
-        with pytest.raises(LookupError), stage(log, "bronze"):
+        with pytest.raises(LookupError), stage(log, "bronze", spark=spark):
             raise LookupError
         assert context.getLocalProperty("spark.jobGroup.id") == "mine"
         assert context.getLocalProperty("spark.job.description") == "my jobs"
     finally:
         for key in KEYS:
             context.setLocalProperty(key, None)  # type: ignore[arg-type]
-    with stage(log, "bronze"):
+    with stage(log, "bronze", spark=spark):
         pass
     assert [context.getLocalProperty(key) for key in KEYS] == [None] * 3
 
@@ -113,7 +113,7 @@ def test_classic_without_tags_is_survived(spark: SparkSession, log: Logger) -> N
     """Spark 3.5 classic has no tags (it raises); 4.0 has, and they come and go."""
     import pyspark
 
-    with stage(log, "bronze"):
+    with stage(log, "bronze", spark=spark):
         tags = None if pyspark.__version__.startswith("3.") else spark.getTags()
 
     assert tags in (None, {"bronze"})
@@ -126,7 +126,7 @@ def test_connect_has_settings_and_tag(spark_connect: SparkSession, log: Logger) 
     spark_connect.conf.set("spark.job.description", "before")
     keys = ("spark.job.group.id", "spark.job.description")
     try:
-        with stage(log, "bronze, first"):
+        with stage(log, "bronze, first", spark=spark_connect):
             inside = [spark_connect.conf.get(key, None) for key in keys]
             tags = spark_connect.getTags()
             spark_connect.range(3).collect()
@@ -144,7 +144,7 @@ def test_tag_of_the_users_own_stays(spark_connect: SparkSession, log: Logger) ->
     """A tag that was there before is there afterwards, also one of the stage's name."""
     spark_connect.addTag("bronze")
     try:
-        with stage(log, "bronze"):
+        with stage(log, "bronze", spark=spark_connect):
             pass
         assert spark_connect.getTags() == {"bronze"}
     finally:
@@ -157,7 +157,7 @@ def test_worker_knows_the_stage_it_runs_in(session: Any, log: Logger) -> None:
 
     f = F.udf(lambda x: json.dumps(dict(log.bound)), "string")
 
-    with stage(log, "silver"):
+    with stage(log, "silver", spark=session):
         said = json.loads(session.range(1).select(f("id")).first()[0])
 
     assert said["stage"] == "silver"
@@ -170,7 +170,7 @@ def test_worker_knows_the_stage_of_each_use(spark: SparkSession, log: Logger) ->
     f = F.udf(lambda x: log.bound.get("stage", "none"), "string")
     said = []
     for name in ("bronze", "silver"):
-        with stage(log, name):
+        with stage(log, name, spark=spark):
             said.append(spark.range(1).select(f("id")).first()[0])  # type: ignore[index]
 
     assert said == ["bronze", "silver"]
@@ -233,7 +233,7 @@ def test_foreach_batch_keeps_the_context(
     spark: SparkSession, log: Logger, records: Records
 ) -> None:
     """A `foreachBatch` function runs in a thread of Py4J; wrapped, it keeps the fields."""
-    with stage(log, "bronze"):
+    with stage(log, "bronze", spark=spark):
         batch = keep_context(lambda frame, number: log.info("batch %d", frame.count()))
         stream = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
         query = stream.writeStream.foreachBatch(batch).trigger(availableNow=True).start()

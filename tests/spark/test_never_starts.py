@@ -1,0 +1,103 @@
+"""LakeTrace never imports pyspark by itself and never makes a JVM appear."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT
+
+# Everything public that a program without Spark may call; `kept` are names of 1.x.
+EVERYTHING = """
+import os, pickle, sys
+import laketrace
+from laketrace import *
+from laketrace import runtime
+
+def all_of_it():
+    folder = sys.argv[1]
+    log = get_logger("etl", log_dir=folder, stdout=False, enqueue=True, rotation="1 KB")
+    get_logger("etl", level="DEBUG")
+    get_logger(log_dir=None, stdout=False)
+    create_logger("other", {"log_dir": None, "stdout": False}).info("x")
+    log.trace("t"); log.debug("d"); log.info("i %s", 1, a=1); log.success("s"); log.warning("w")
+    log.error("e"); log.critical("c"); log.log("INFO", "l"); log.log_structured("m", data={"a": 1})
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        log.exception("x")
+    with log.catch("c"), log.contextualize(a=1), contextualize(b=2):
+        raise ValueError("v")
+    bound = log.bind(stage="s").opt(lazy=True).patch(lambda record: {"p": 1})
+    bound.info("%s", lambda: 1)
+    pickle.loads(pickle.dumps(bound)).info("back")
+    number = log.add(lambda text: None); log.set_level("INFO"); log.is_enabled_for("INFO")
+    log.remove(number); log.handlers; log.stats(); log.flush(); log.tail(0)
+    log.finish_segment(); log.name; log.run_id; log.config; log.runtime_metadata; log.bound
+    log.log_file_path; add_level("AUDIT", 35); list(laketrace.read(folder))
+    detect_runtime(); stop_spark_if_active()
+    runtime.RuntimeDetector.detect_platform(); runtime.RuntimeDetector.detect_runtime_type()
+    runtime.RuntimeDetector.get_runtime_metadata(); runtime.RuntimeDetector.reset_cache()
+    runtime.active_session(); runtime.default_name(); runtime.find_run_id(); runtime.findings()
+    runtime.get_run_id_from_environment(); runtime.is_executor(); runtime.local_disk()
+    runtime.record_context(); runtime.run_context(); runtime.spark_settings(["level"])
+    from laketrace.spark import stage, keep_context, Stage
+    with stage(log, "bronze") as bronze:
+        keep_context(lambda: log.info("x"))()
+    pickle.loads(pickle.dumps(bronze))
+    log.close()
+"""
+
+NO_PYSPARK = """
+class Never:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("pyspark", "py4j", "delta", "databricks", "notebookutils"):
+            raise AssertionError(f"{name} was imported")
+
+sys.meta_path.insert(0, Never())
+all_of_it()
+from laketrace.spark import collect_worker_logs
+assert collect_worker_logs(None, get_logger("last", log_dir=None, stdout=False)) == 0
+print("done", any(name.startswith("pyspark") for name in sys.modules))
+"""
+
+NO_JVM = """
+import subprocess
+import pyspark, pyspark.sql, pyspark.sql.streaming.listener
+from pyspark import SparkContext
+started = []
+sys.addaudithook(lambda event, args: started.append(str(args[:1])) if event in (
+    "subprocess.Popen", "os.fork", "os.posix_spawn", "socket.connect") else None)
+all_of_it()
+from laketrace.spark import collect_worker_logs, watch_streams
+log = get_logger("last", log_dir=None, stdout=False)
+assert collect_worker_logs(None, log) == 0 and log.watch_streams(None) is None
+print("done", started, SparkContext._gateway, SparkContext._jvm)
+"""
+
+
+def run(program: str, folder: Path) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-c", EVERYTHING + program, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": ROOT},
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return ran.stdout.splitlines()[-1]
+
+
+def test_nothing_imports_pyspark(tmp_path: Path) -> None:
+    """Every public call works under an import hook that fails on pyspark."""
+    assert run(NO_PYSPARK, tmp_path) == "done False"
+
+
+@pytest.mark.extra("pyspark", "py4j")
+def test_nothing_makes_a_jvm_appear(tmp_path: Path) -> None:
+    """With pyspark loaded and no session, no public call starts a process or connects."""
+    assert run(NO_JVM, tmp_path) == "done [] None None"
