@@ -13,7 +13,10 @@ from importlib import import_module
 from typing import Any
 
 ADDED = {
+    "data_quality_metric": "laketrace.pipeline.metrics:data_quality_metric",
     "health": "laketrace.monitor.wellbeing:health",
+    "pipeline_metric": "laketrace.pipeline.metrics:pipeline_metric",
+    "run": "laketrace.pipeline.runs:start_run",
     "upload": "laketrace.lakehouse:upload_logger",
     "upload_log_to_lakehouse": "laketrace.lakehouse:upload_log_to_lakehouse",
     "watch_streams": "laketrace.spark.streams:watch_streams",

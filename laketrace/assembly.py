@@ -2,7 +2,8 @@
 
 Floor 5. Stands on: adding, config, core.console, core.context, core.encode, core.engine,
 core.handler, core.logger, core.making, core.notice, core.queue, core.record, core.stdlib,
-files.place, files.read, files.recovery, files.segment, files.sink, forms, runtime, runtime.worker.
+files.place, files.read, files.recovery, files.runs, files.segment, files.sink, forms, runtime,
+runtime.worker.
 
 Other settings for a living logger are put into force by building the new handlers, letting the
 records go to them in one step, and only then closing the old ones; a file that goes on under
@@ -35,6 +36,7 @@ from laketrace.core.stdlib import StdlibSink, is_stdlib
 from laketrace.files.place import Place, find_place, spool
 from laketrace.files.read import last_lines
 from laketrace.files.recovery import Finding
+from laketrace.files.runs import lost_runs
 from laketrace.files.segment import Segment, safe_stem
 from laketrace.files.sink import FileSink
 from laketrace.forms import (
@@ -98,6 +100,18 @@ class Assembly:
             context = run_context()
             if context:
                 self.logger.info("run started", event="runtime", **context)
+        self._end_lost_runs()
+
+    def _end_lost_runs(self) -> None:
+        """Write the end of runs that were killed, in their name."""
+        sink = self._file()
+        if sink is None or sink.path != os.path.join(sink.log_dir, f"{safe_stem(self.name)}.log"):
+            return  # a second process or a forked child: the first one may still be running
+        for lost in lost_runs(sink.path):
+            options = PLAIN._replace(run_id=lost.run_id)
+            Logger.over(self.engine, {}, options, self).error(
+                "run lost", event="run_end", status="lost", run_name=lost.name, lost_pid=lost.pid
+            )
 
     def apply(self, config: LakeTraceConfig, run_id: str | None) -> None:
         """Put other settings into force; records go to the old handlers until the new ones are."""

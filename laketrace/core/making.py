@@ -34,6 +34,8 @@ class Options(NamedTuple):
     exception: Any = None
     lazy: bool = False
     patches: tuple[Patch, ...] = ()
+    run_id: str | None = None
+    """The run that a record is about, where that is not the present one."""
 
 
 PLAIN = Options()
@@ -54,6 +56,8 @@ def make_record(
     call: Call, source: Source, now_ns: int, locate: bool, patch_failures: Counter
 ) -> Record:
     """The record of a call, with the caller's place where `locate` says so."""
+    if call.options.run_id is not None:
+        source = source._replace(run_id=call.options.run_id)
     fields = dict(call.fields)
     exc_info = fields.pop("exc_info", call.options.exception)
     args = call.args

@@ -1,0 +1,80 @@
+"""What a run did, for people: a table as text, a table with a timeline as HTML.
+
+Floor 7. Stands on: core.clean.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from laketrace.core.clean import html_text
+
+
+class Timing(NamedTuple):
+    """One attempt at a stage: when it began and how long it took, in seconds of the run."""
+
+    path: str
+    attempt: int
+    status: str
+    began: float
+    seconds: float
+    metrics: dict[str, Any]
+
+
+class Summary(NamedTuple):
+    """The stages of a run; `print` it, or let a notebook show it.
+
+    >>> print(Summary("daily", "ok", 2.0, (Timing("bronze", 1, "ok", 0.0, 2.0, {"rows": 3}),)))
+    run daily: ok, 2.000 s
+    stage   attempt  status  seconds  metrics
+    bronze  1        ok      2.000    rows=3
+    """
+
+    name: str
+    status: str
+    seconds: float
+    timings: tuple[Timing, ...]
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [
+            (
+                item.path,
+                str(item.attempt),
+                item.status,
+                f"{item.seconds:.3f}",
+                ", ".join(f"{key}={value}" for key, value in item.metrics.items()),
+            )
+            for item in self.timings
+        ]
+
+    def __str__(self) -> str:
+        rows = [("stage", "attempt", "status", "seconds", "metrics"), *self._rows()]
+        widths = [max(len(row[index]) for row in rows) for index in range(5)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join([f"run {self.name}: {self.status}, {self.seconds:.3f} s", *lines])
+
+    def _repr_html_(self) -> str:
+        whole = max(self.seconds, *(item.began + item.seconds for item in self.timings), 1e-9)
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td>{html_text(cell)}</td>" for cell in row)
+            + f"<td style='width:16em'>{_bar(item, whole)}</td></tr>"
+            for row, item in zip(self._rows(), self.timings, strict=True)
+        )
+        head = "".join(
+            f"<th>{name}</th>"
+            for name in ("stage", "attempt", "status", "seconds", "metrics", "timeline")
+        )
+        title = html_text(f"run {self.name}: {self.status}, {self.seconds:.3f} s")
+        return f"<table><caption>{title}</caption><tr>{head}</tr>{body}</table>"
+
+
+def _bar(item: Timing, whole: float) -> str:
+    """Where in the run an attempt lies, as a coloured bar."""
+    left, width = 100 * item.began / whole, max(100 * item.seconds / whole, 0.5)
+    color = "#2a7" if item.status == "ok" else "#c33"
+    style = f"margin-left:{left:.1f}%;width:{width:.1f}%;background:{color};height:0.8em"
+    return f"<div style='{style}'></div>"

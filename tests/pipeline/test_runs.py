@@ -1,0 +1,178 @@
+"""Runs and stages, as records."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laketrace import ConfigError, Logger, get_logger
+from laketrace.core.gauges import gauges
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Logger]:
+    logger = get_logger("pipeline", log_dir=tmp_path, stdout=False)
+    yield logger
+    logger.close()
+
+
+def records(log: Logger, *events: str) -> list[dict[str, Any]]:
+    """The records of these events, in order."""
+    log.flush()
+    found = map(json.loads, log.log_file_path.read_text().splitlines())
+    return [record for record in found if not events or record.get("event") in events]
+
+
+def test_a_run_and_its_stages_are_records(log: Logger) -> None:
+    """Start and end, with status and duration; what is logged inside bears their names."""
+    with log.run("daily", params={"day": "2026-11-20"}) as run:
+        with run.stage("bronze"), run.stage("read"):
+            get_logger("pipeline").info("inside")
+        log.info("between")
+
+    events = [record.get("event", record["message"]) for record in records(log)]
+    assert events == [
+        *("run_start", "stage_start", "stage_start", "inside"),
+        *("pipeline_metric", "stage_end", "pipeline_metric", "stage_end", "between"),
+        *("pipeline_metric", "run_end"),
+    ]
+    start, *_, end = records(log, "run_start", "run_end")
+    assert start["params"] == {"day": "2026-11-20"}
+    assert end["status"] == "ok" and end["duration_seconds"] >= 0
+    inside = next(record for record in records(log) if record["message"] == "inside")
+    assert (inside["run_name"], inside["stage"]) == ("daily", "bronze/read")
+    between = next(record for record in records(log) if record["message"] == "between")
+    assert between["run_name"] == "daily" and "stage" not in between
+
+
+def test_a_failed_stage_logs_its_exception_once(log: Logger) -> None:
+    """The innermost stage logs it; the others and the run say that they failed; it goes on."""
+    with (
+        pytest.raises(ValueError, match="x"),
+        log.run("daily") as run,
+        run.stage("bronze"),
+        run.stage("read"),
+    ):
+        raise ValueError("x")
+
+    ends = records(log, "stage_end", "run_end")
+    assert [end["status"] for end in ends] == ["failed"] * 3
+    assert ["exception" in end for end in ends] == [True, False, False]
+    assert ends[-1]["failed_stage"] == "bronze/read" and ends[-1]["level"] == "ERROR"
+
+
+def test_a_decorated_stage_is_tried_again(log: Logger) -> None:
+    """At most `retries` times, each attempt a stage of its own; the last failure goes on."""
+    calls: list[int] = []
+    with log.run("daily") as run:
+
+        @run.stage("silver", retries=2)
+        def flaky() -> str:
+            calls.append(1)
+            if len(calls) < 3:
+                raise OSError("not yet")
+            return "done"
+
+        assert flaky() == "done"
+
+    ends = records(log, "stage_end")
+    assert [(end["attempt"], end["status"]) for end in ends] == [
+        (1, "failed"), (2, "failed"), (3, "ok"),
+    ]  # fmt: skip
+    assert run.status == "ok" and run.failed_stage is None
+
+
+def test_coroutines_and_threads_have_stages(log: Logger) -> None:
+    """Stages in tasks and threads keep their names apart."""
+    with log.run("daily") as run:
+
+        @run.stage("task")
+        async def task() -> None:
+            await asyncio.sleep(0)
+            log.info("in task")
+
+        async def both() -> None:
+            await asyncio.gather(task(), task())
+
+        asyncio.run(both())
+
+        def work() -> None:
+            with run.stage("thread"):
+                log.info("in thread")
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    stages = {
+        record["message"]: record["stage"] for record in records(log) if "in " in record["message"]
+    }
+    assert stages == {"in task": "task", "in thread": "thread"}
+    threads = [record for record in records(log) if record["message"] == "in thread"]
+    assert threads[0]["run_name"] == "daily"
+
+
+def test_metrics_are_records_and_gauges(log: Logger) -> None:
+    """A metric has name, value, type, unit and dimensions; its last value is kept."""
+    with log.run("daily") as run, run.stage("bronze") as stage:
+        stage.metric("files_read", 12, {"source": "s3"}, unit="files")
+    log.pipeline_metric("gold", "rows", 3)
+    log.data_quality_metric("orders", "null_percent", 0.5, {"column": "id"})
+
+    first, duration, total, gold, quality = records(log, "pipeline_metric", "data_quality_metric")
+    assert first["metric_name"] == "pipeline.bronze.files_read" and first["unit"] == "files"
+    assert first["dims"] == {"source": "s3"} and first["metric_type"] == "gauge"
+    assert duration["metric_name"] == "pipeline.bronze.duration.seconds"
+    assert total["metric_name"] == "pipeline.total.duration.seconds"
+    assert (gold["metric_name"], gold["metric_value"]) == ("pipeline.gold.rows", 3)
+    assert quality["metric_name"] == "dq.orders.null_percent"
+    assert gauges("pipeline")[("dq.orders.null_percent", (("column", "id"),))] == 0.5
+
+
+def test_a_metric_that_is_no_number_is_refused(log: Logger) -> None:
+    """All problems at once."""
+    with pytest.raises(ConfigError, match="2 settings are wrong"):
+        log.pipeline_metric("gold", "rows", "three", metric_type="speed")  # type: ignore[arg-type]
+
+
+def test_a_killed_run_gets_its_end_at_the_next_start(tmp_path: Path) -> None:
+    """A real SIGKILL in mid-run; the next start of the logger says that it was lost, once."""
+    program = (
+        "import os, signal, laketrace\n"
+        f"log = laketrace.get_logger('killed', log_dir={str(tmp_path)!r}, stdout=False)\n"
+        "with log.run('finished'): pass\n"
+        "with log.run('daily'):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "LAKETRACE_RUN_ID": "run-1", "PYTHONPATH": os.getcwd()}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+
+    for _ in range(2):
+        get_logger("killed", log_dir=tmp_path, stdout=False).close()
+
+    found = map(json.loads, (tmp_path / "killed.log").read_text().splitlines())
+    lost = [record for record in found if record.get("status") == "lost"]
+    assert [(end["event"], end["run_name"], end["run_id"]) for end in lost] == [
+        ("run_end", "daily", "run-1")
+    ]
+
+
+def test_the_summary_is_a_table_and_safe_html(log: Logger) -> None:
+    """Text for a terminal, HTML with a timeline for a notebook, nothing unescaped in it."""
+    with log.run("<daily>") as run, run.stage("bronze") as stage:
+        stage.metric("rows", 3)
+
+    summary = run.summary()
+    assert "run <daily>: ok" in str(summary) and "rows=3" in str(summary)
+    assert "&lt;daily&gt;" in summary._repr_html_() and "<daily>" not in summary._repr_html_()
