@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from laketrace.errors import ConfigError
+from laketrace.errors import ConfigError, LakeTraceError
 from laketrace.lakehouse.ledger import destination_id
 from laketrace.lakehouse.tables.names import TableName, parse_table
 from laketrace.lakehouse.targets import Location, parse_target
@@ -116,6 +116,6 @@ def reason_of(error: BaseException, store: Mapping[str, str]) -> str:
         if len(value) >= 6:
             text = text.replace(value, "***")
     text = _SECRETS.sub(r"\1\2***", " ".join(text.split()))
-    if len(text) > _LONGEST_REASON:
+    if len(text) > _LONGEST_REASON and not isinstance(error, LakeTraceError):
         text = f"{text[: _LONGEST_REASON - 3]}..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from laketrace.files.compression import open_archive
 from laketrace.files.segment import ARCHIVES, Segment
@@ -53,7 +53,7 @@ class SegmentFile:
         self.damage: str | None = None
         self.ended = False
         self.at = 0
-        self._file: BinaryIO | None = None
+        self._file: Any = None
         self._plain = False
         for suffix in ("", *(ARCHIVES if not segment.suffix else ())):
             try:
@@ -81,17 +81,21 @@ class SegmentFile:
         self.ended = True
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end and at the damage."""
-        if self.ended or self._file is None:
-            return b""
-        try:
-            data = self._file.read(size)
-        except Exception as error:
-            self._note(error)
-            return b""
-        self.at += len(data)
-        self.ended = not data
-        return data
+        """`size` bytes, fewer before the end or the damage, none at it."""
+        pieces: list[bytes] = []
+        left = size
+        while left and not self.ended and self._file is not None:
+            try:
+                # One step of the codec at a time: what it gives before it fails is not lost.
+                piece = self._file.read(left) if self._plain else self._file.read1(left)
+            except Exception as error:
+                self._note(error)
+                break
+            self.ended = not piece
+            pieces.append(piece)
+            left -= len(piece)
+        self.at += size - left
+        return b"".join(pieces)
 
     def skip_to(self, offset: int) -> None:
         """Go on to `offset`, or to the end where that comes first."""

@@ -32,13 +32,17 @@ def check_shape(
     """
     wanted = {column.name: column.type for column in COLUMNS}
     problems = [
-        f"{name} is {types[name]} instead of {kind}" if name in types else f"{name} is missing"
+        f"{name} is {types[name]} instead of {kind}"
         for name, kind in wanted.items()
-        if types.get(name) != kind
+        if types.get(name, kind) != kind
     ]
-    problems += [f"{name} is not ours" for name in types if name not in wanted]
-    problems += [f"{name} takes no nulls" for name in required if name in wanted]
-    problems += [f"it is partitioned by {name}" for name in partitions]
+    groups = {
+        "missing": [name for name in wanted if name not in types],
+        "not ours": [name for name in types if name not in wanted],
+        "without nulls": [name for name in required if name in wanted],
+        "partitioned by": list(partitions),
+    }
+    problems += [f"{what}: {', '.join(names)}" for what, names in groups.items() if names]
     if problems:
         raise UploadError(
             f"the table {shown} has another shape: {'; '.join(problems)}. "
