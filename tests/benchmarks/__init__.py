@@ -2,7 +2,7 @@
 
     pip install -e '.[bench]'
     python -m tests.benchmarks --prepare        # laketrace 1.0.2, into a folder of its own
-    python -m tests.benchmarks                  # every scenario, about half an hour
+    python -m tests.benchmarks                  # every scenario, some 40 minutes when quiet
     python -m tests.benchmarks --quick --only sync --only below
     python -m tests.benchmarks --readme         # the whole run, then the README's table
     python -m tests.benchmarks --profile        # where the time of a record goes
@@ -22,5 +22,7 @@ them; picologging writes text, without fields or UTC, and stands there as the fa
 How noise is kept out. The figure of a process is its best of 48 blocks, that of a contender the
 median of 9 processes, that of the run the median of two such repeats with their distance beside
 it. On a machine that others use, blocks wait for quiet and disturbed ones do not count; where
-too few were quiet, there is no figure. No test asserts a time.
+too few were quiet, there is no figure. Threads above all need this: where another program holds
+one of two cores, eight threads no longer compete for the interpreter lock and look faster than
+they are. No test asserts a time.
 """

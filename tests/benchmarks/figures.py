@@ -85,7 +85,8 @@ def in_turn(
     """Run every case in fresh processes in turn: A B C, B C A, ... for each repeat.
 
     A process that found no quiet block is tried once more. A contender that fails for another
-    reason (not installed) is left out from then on; `Samples.trouble` says why.
+    reason (not installed) is left out from then on; `Samples.trouble` says why. After a round
+    in which no process at all was undisturbed, the repeat ends.
     """
     samples = Samples()
     for _ in range(plan.repeats):
@@ -97,10 +98,14 @@ def in_turn(
                 break
             _progress(f"{measurement.__module__.rpartition('.')[2]}: process {number + 1}")
             turn = number % len(order)
+            found = 0
             for name in order[turn:] + order[:turn]:
                 result = _try_twice(measurement, cases[name], samples, name)
                 if result is not None:
                     samples.results[name][-1].append(result)
+                    found += 1
+            if not found:  # a whole round without one quiet process: the machine is busy
+                break
     _progress("")
     for name, repeats in samples.results.items():
         enough = (plan.processes + 1) // 2
