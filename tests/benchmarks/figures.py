@@ -98,13 +98,13 @@ def in_turn(
                 break
             _progress(f"{measurement.__module__.rpartition('.')[2]}: process {number + 1}")
             turn = number % len(order)
-            found = 0
+            quiet = 0
             for name in order[turn:] + order[:turn]:
                 result = _try_twice(measurement, cases[name], samples, name)
                 if result is not None:
                     samples.results[name][-1].append(result)
-                    found += 1
-            if not found:  # a whole round without one quiet process: the machine is busy
+                    quiet += 1
+            if not quiet:  # a whole round without one quiet process: the machine is busy
                 break
     _progress("")
     for name, repeats in samples.results.items():
