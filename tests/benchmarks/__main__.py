@@ -56,6 +56,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.readme and (arguments.only or arguments.quick):
         parser.error("--readme needs the whole run: its ratios come from one")
+    if arguments.readme and not can_tell:
+        parser.error("--readme needs to know which blocks were disturbed: /proc/stat")
     return arguments
 
 
@@ -75,7 +77,7 @@ def main() -> int:
         print(profiling.report(arguments.profile))
         return 0
     if not can_tell:
-        print("no /proc/stat here: disturbed blocks cannot be left out", file=sys.stderr)
+        print("disturbed blocks are not left out: no /proc/stat, or told so", file=sys.stderr)
     plan = QUICK if arguments.quick else Plan()
     figures: list[Figure] = []
     for name in arguments.only or SCENARIOS:
