@@ -7,24 +7,25 @@ Making them needs nothing but the package; the tests read the same pages.
 
 from __future__ import annotations
 
+import argparse
+import ast
 import os
-from typing import Any
 
-import laketrace
 from laketrace.annexes import ADDED
+from laketrace.cli.commands import make_parser
 from laketrace.config import SETTINGS, Setting
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-# The modules that have a page of their own: what its heading is, and what it says first.
+# The modules that have a page of their own, and what it says first.
 MODULES = {
-    "testing": ("laketrace.testing", "For tests of code that logs, and of sinks."),
-    "interop": ("laketrace.interop", "`logging`, warnings and uncaught exceptions come in."),
-    "runtime": ("laketrace.runtime", "Where this process runs, and which run it belongs to."),
-    "security": (
-        "laketrace.security",
-        "Helpers for data on its way elsewhere. No logger needs them.",
-    ),
+    "testing": "For tests of code that logs, and of sinks.",
+    "interop": "`logging`, warnings and uncaught exceptions come in.",
+    "runtime": "Where this process runs, and which run it belongs to.",
+    "security": "Helpers for data on its way elsewhere. No logger needs them.",
+    "spark": "Stages, streams and worker logs. Nothing here starts or stops Spark.",
+    "lakehouse": "Finished segments on their way into the lakehouse, exactly once.",
+    "monitor": "Memory, throughput, Prometheus and the health of the log; extra `monitor`.",
 }
 
 
@@ -35,6 +36,7 @@ def pages() -> dict[str, str]:
         "reference/laketrace.md": package_page(),
         "reference/logger.md": logger_page(),
         **{f"reference/{name}.md": module_page(name) for name in MODULES},
+        "reference/command-line.md": command_page(),
         "changes.md": changes_page(),
     }
 
@@ -79,68 +81,72 @@ def _setting(row: Setting) -> str:
 
 
 def package_page() -> str:
-    """Every name that `laketrace` exports, from where it is defined."""
-    names = [name for name in laketrace.__all__ if name not in ("Logger", "__version__")]
-    parts = [_directive(f"{_home(name)}.{name}") for name in names]
-    return "\n".join(
-        [
-            "# The package",
-            "",
-            "What `from laketrace import ...` gives. The methods of a logger are [on their own",
-            "page](logger.md). `laketrace.__version__` is the version, a text.",
-            "",
-            *parts,
-        ]
-    )
+    """Every name that `laketrace` exports."""
+    names = [name for name in names_of("laketrace") if name not in ("Logger", "__version__")]
+    head = """# The package
 
-
-def _home(name: str) -> str:
-    """Where a name is defined; griffe documents it there."""
-    module: str = getattr(getattr(laketrace, name), "__module__", "laketrace")
-    return module
+What `from laketrace import ...` gives. The methods of a logger are [on their own page](logger.md).
+`laketrace.__version__` is the version, a text.
+"""
+    return "\n".join([head, *(_directive(f"laketrace.{name}") for name in names)])
 
 
 def logger_page() -> str:
     """The logger, and what the annexes add to it."""
-    added = []
-    for name, place in ADDED.items():
-        added.append(f"- `log.{name}`: `{place.replace(':', '.')}`, loaded at its first use")
-    return "\n".join(
-        [
-            "# Logger",
-            "",
-            "Made by [`get_logger`](laketrace.md). Every method may be called from any thread.",
-            "",
-            _directive("laketrace.core.logger.Logger"),
-            "",
-            "## What the optional parts add",
-            "",
-            *added,
-            "",
-        ]
-    )
+    head = """# Logger
+
+Made by [`get_logger`](laketrace.md). Every method may be called from any thread.
+"""
+    added = [
+        f"- `log.{name}`: `{place.replace(':', '.')}`, loaded at its first use"
+        for name, place in ADDED.items()
+    ]
+    tail = ["## What the optional parts add", "", *added, ""]
+    return "\n".join([head, _directive("laketrace.core.logger.Logger"), *tail])
 
 
 def module_page(name: str) -> str:
     """The public names of one module."""
-    title, about = MODULES[name]
-    parts = [_directive(f"{home}.{found}") for found, home in _public(title)]
-    return "\n".join([f"# {title}", "", about, "", *parts])
+    title = f"laketrace.{name}"
+    parts = [_directive(f"{title}.{found}") for found in names_of(title)]
+    return "\n".join([f"# {title}", "", MODULES[name], "", *parts])
 
 
-def _public(module_name: str) -> list[tuple[str, str]]:
-    from importlib import import_module
-
-    module: Any = import_module(module_name)
-    found = []
-    for name in module.__all__:
-        home = getattr(getattr(module, name), "__module__", module_name)
-        found.append((name, home if str(home).startswith("laketrace") else module_name))
-    return found
+def names_of(module: str) -> list[str]:
+    """The `__all__` of a module, read from its source: what it needs may not be installed."""
+    path = os.path.join(ROOT, *module.split("."))
+    path = os.path.join(path, "__init__.py") if os.path.isdir(path) else f"{path}.py"
+    with open(path, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names: list[str] = ast.literal_eval(node.value)
+            return names
+    raise ValueError(f"{path} has no __all__")
 
 
 def _directive(path: str) -> str:
     return f"::: {path}\n"
+
+
+# -- the command line -----------------------------------------------------------------------------
+
+
+def command_page() -> str:
+    """What `laketrace --help` says, and each command's own help."""
+    os.environ["COLUMNS"] = "96"  # argparse asks for the width of the terminal
+    os.environ["NO_COLOR"] = "1"
+    parser = make_parser()
+    parts = ["# Command line", "", _help(parser)]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                parts += [f"## laketrace {name} {{ #{name} }}", "", _help(command)]
+    return "\n".join(parts)
+
+
+def _help(parser: argparse.ArgumentParser) -> str:
+    return f"```text\n{parser.format_help().rstrip()}\n```\n"
 
 
 def changes_page() -> str:

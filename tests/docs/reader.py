@@ -13,6 +13,7 @@ import pty
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from .page import ROOT, Step, commands_of, difference
@@ -86,7 +87,9 @@ class Terminal:
 class Reader:
     """Runs the steps of one page, in a folder of its own."""
 
-    def __init__(self, folder: Path, page: str) -> None:
+    def __init__(
+        self, folder: Path, page: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = folder
         self._page = page
         self._terminal = Terminal()
@@ -99,6 +102,7 @@ class Reader:
             "TERM": "xterm-256color",
             "COLUMNS": "100",
             "HOME": str(folder),
+            **(environment or {}),
         }
 
     def __enter__(self) -> Reader:

@@ -14,22 +14,21 @@ from .page import Step, commands_of, difference, name_of, pages, steps_of
 from .reader import Reader, WrongPage
 
 
-def _cases() -> list[object]:
+def _cases(*, spark: bool) -> list[object]:
+    """Each page once for what runs anywhere, and once more for each thing that blocks need."""
     cases: list[object] = []
     for page in pages():
-        steps = steps_of(page.read_text("utf-8"))
-        if not any(step.kind != "shown" for step in steps):
-            continue
-        for needs in dict.fromkeys(["", *(step.needs for step in steps)]):
+        steps = [step for step in steps_of(page.read_text("utf-8")) if step.kind != "shown"]
+        for needs in dict.fromkeys(step.needs for step in steps):
             wanted = [step for step in steps if step.needs in ("", needs)]
-            if needs or any(step.kind != "shown" for step in wanted):
+            if (needs == "spark") == spark:
                 name = f"{name_of(page)}{f' ({needs})' if needs else ''}"
                 cases.append(pytest.param(name_of(page), wanted, id=name, marks=_marks(needs)))
     return cases
 
 
 def _marks(needs: str) -> list[pytest.MarkDecorator]:
-    """The marks of `<!-- needs: spark -->`, `<!-- needs: extra duckdb pyarrow -->`."""
+    """The marks of `<!-- needs: stores -->`, `<!-- needs: extra duckdb pyarrow -->`."""
     if not needs:
         return []
     name, *arguments = needs.split()
@@ -37,10 +36,20 @@ def _marks(needs: str) -> list[pytest.MarkDecorator]:
     return [mark(*arguments) if arguments else mark]
 
 
-@pytest.mark.parametrize(("page", "steps"), _cases())
+@pytest.mark.parametrize(("page", "steps"), _cases(spark=False))
 def test_a_page_does_what_it_shows(page: str, steps: list[Step], tmp_path: Path) -> None:
     """Somebody who types what a page shows, top to bottom, gets what it shows."""
     with Reader(tmp_path, page) as reader:
+        for step in steps:
+            reader.follow(step)
+
+
+@pytest.mark.parametrize(("page", "steps"), _cases(spark=True))
+def test_a_page_does_what_it_shows_with_spark(
+    page: str, steps: list[Step], tmp_path: Path, spark_environ: dict[str, str]
+) -> None:
+    """The same, where the blocks need Spark."""
+    with Reader(tmp_path, page, spark_environ) as reader:
         for step in steps:
             reader.follow(step)
 
