@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from laketrace.core.levels import get_level
@@ -400,6 +399,8 @@ def _together(
 
 def unknown(name: Any, value: Any, known: Mapping[str, Any]) -> str:
     """The line about a setting that does not exist, with the nearest one that does."""
+    from difflib import get_close_matches  # needed by nobody who spells right
+
     near = get_close_matches(str(name).lower(), list(known), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
     return f"{name}={_short(value)}: no such setting.{hint}"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-from hashlib import sha256
 from typing import NamedTuple
 
 from laketrace.files.lock import claim, make_directory
@@ -62,6 +61,8 @@ def spool_directory(log_dir: str, spool_root: str) -> str:
     >>> spool_directory("/Volumes/main/ops/logs", "/tmp/spool")
     '/tmp/spool/logs-de287342'
     """
+    from hashlib import sha256
+
     target = _target(log_dir)
     name = safe_stem(os.path.basename(target.rstrip("/")) or "logs")[:40]
     digest = sha256(target.encode("utf-8", "surrogateescape")).hexdigest()[:8]
