@@ -128,7 +128,7 @@ def test_connect_has_settings_and_tag(spark_connect: SparkSession, log: Logger) 
     try:
         with stage(log, "bronze, first", spark=spark_connect):
             inside = [spark_connect.conf.get(key, None) for key in keys]
-            tags = spark_connect.getTags()
+            tags = set(spark_connect.getTags())
             spark_connect.range(3).collect()
         after = [spark_connect.conf.get(key, None) for key in keys]
     finally:
