@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from laketrace.core.levels import get_level
@@ -308,67 +309,70 @@ class LakeTraceConfig(Mapping[str, Any]):
         problems: list[str] = []
         self.given = _together(config, settings, problems)
         texts = {**(spark or {}), **(_environment() if environment is None else environment)}
+        # Only what differs from the defaults: most loggers have the same forty settings.
         self._shown: dict[str, Any] = {}
         self._checked: dict[str, Any] = {}
         for row in _rows:
-            self._take(row, texts, problems)
-        self._take_rotation(problems)
+            if row.name in self.given:
+                self._take(row, row.name, self.given[row.name], problems)
+            elif row.in_text and row.name in texts:
+                name = f"LAKETRACE_{row.name.upper()}"
+                self._take(row, name, texts[row.name], problems)
+        if not self._checked.keys().isdisjoint(_TOGETHER):
+            self._take_rotation(problems)
         if problems:
             raise ConfigError(problems)
 
-    def _take(self, row: Setting, texts: Mapping[str, str], problems: list[str]) -> None:
-        """Check one setting, from the strongest place that has it."""
-        name, value = row.name, row.default
-        if row.name in self.given:
-            value = self.given[row.name]
-        elif row.in_text and row.name in texts:
-            name, value = f"LAKETRACE_{row.name.upper()}", texts[row.name]
+    def _take(self, row: Setting, name: str, value: Any, problems: list[str]) -> None:
+        """Check one setting, which was given under `name`."""
         try:
             self._checked[row.name] = row.check(value)
         except (ValueError, TypeError) as error:
             problems.append(problem(name, value, error))
-        self._shown[row.name] = self._checked.get(row.name, value) if _simple(row) else value
+            return
+        self._shown[row.name] = self._checked[row.name] if _simple(row) else value
 
     def _take_rotation(self, problems: list[str]) -> None:
         """`rotation` needs the time zone and stands before `rotation_mb`; likewise retention."""
-        checked = self._checked
-        rotation = self._shown.get("rotation")
+        checked, rotation = self._checked, self["rotation"]
         try:
-            checked["rotation"] = parse_rotation(rotation, checked.get("timezone"))
+            checked["rotation"] = parse_rotation(rotation, self.checked("timezone"))
         except (ValueError, TypeError) as error:
             problems.append(problem("rotation", rotation, error))
-        if checked.get("rotation") is None and checked.get("rotation_mb") is not None:
-            checked["rotation"] = parse_rotation(checked["rotation_mb"])
-        if checked.get("retention") is None and checked.get("retention_files") is not None:
-            checked["retention"] = parse_retention(checked["retention_files"])
+            return
+        megabytes, files = self.checked("rotation_mb"), self.checked("retention_files")
+        if checked["rotation"] is None and megabytes is not None:
+            checked["rotation"] = parse_rotation(megabytes)
+        if "retention" not in self._shown or checked["retention"] is None:
+            checked["retention"] = parse_retention(files)
 
     def checked(self, name: str) -> Any:
         """What the check made of a setting: a `Rotation`, a number of seconds, a `Level`."""
-        return self._checked[name]
+        return self._checked[name] if name in self._checked else _defaults()[1][name]
 
     def __getitem__(self, name: str) -> Any:
-        return self._shown[name]
+        return self._shown[name] if name in self._shown else _defaults()[0][name]
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self._shown[name]
+            return self[name]
         except KeyError:
             raise AttributeError(f"there is no setting {name!r}") from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._shown)
+        return iter(SETTINGS)
 
     def __len__(self) -> int:
-        return len(self._shown)
+        return len(SETTINGS)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, LakeTraceConfig) and self._shown == other._shown
+        return isinstance(other, LakeTraceConfig) and self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as a dict."""
-        return dict(self._shown)
+        return {**_defaults()[0], **self._shown}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LakeTraceConfig, (self.given,)
@@ -377,6 +381,20 @@ class LakeTraceConfig(Mapping[str, Any]):
         secret = {"upload_options": "..."}
         given = {name: secret.get(name, value) for name, value in self.given.items()}
         return f"LakeTraceConfig({given!r})"
+
+
+# Settings that are read together: with one of them, rotation and retention are made anew.
+_TOGETHER = ("rotation", "rotation_mb", "timezone", "retention", "retention_files")
+
+
+@lru_cache(maxsize=1)
+def _defaults() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The default settings, as shown and as checked."""
+    checked = {row.name: row.check(row.default) for row in _rows}
+    shown = {row.name: checked[row.name] if _simple(row) else row.default for row in _rows}
+    checked["rotation"] = parse_rotation(checked["rotation_mb"])
+    checked["retention"] = parse_retention(checked["retention_files"])
+    return shown, checked
 
 
 def _simple(row: Setting) -> bool:

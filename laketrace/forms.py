@@ -7,7 +7,8 @@ core.record, core.redact, core.text.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from laketrace.config import LakeTraceConfig
 from laketrace.core.console import ConsoleForm, StreamSink
@@ -19,11 +20,21 @@ from laketrace.core.record import Record
 from laketrace.core.redact import MASK, Redactor
 from laketrace.core.text import DEFAULT_FORMAT, compile_format
 
+if TYPE_CHECKING:
+    import re
+
 
 def encoder_of(config: LakeTraceConfig) -> Encoder:
-    """The encoder with the redaction that the settings ask for."""
-    names = config.checked("redact")
-    pii, patterns = config.checked("mask_pii"), config.checked("redact_patterns")
+    """The encoder with the redaction that the settings ask for, shared by all that ask the same."""
+    return _encoder(
+        config.checked("redact"), config.checked("mask_pii"), config.checked("redact_patterns")
+    )
+
+
+@lru_cache(maxsize=64)
+def _encoder(
+    names: bool | tuple[str, ...], pii: bool, patterns: tuple[re.Pattern[str], ...]
+) -> Encoder:
     if names is False and not pii and not patterns:
         return Encoder()
     return Encoder(Redactor(names, pii=pii, patterns=patterns), MASK)
