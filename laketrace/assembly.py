@@ -18,7 +18,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from laketrace.adding import check_added, is_path
 from laketrace.config import SETTINGS, LakeTraceConfig
@@ -56,6 +56,7 @@ from laketrace.runtime import (
     run_context,
 )
 
+S = TypeVar("S")
 AT_EXIT_SECONDS = 30.0  # for what asked to run at the end, after all queues are written
 
 
@@ -94,8 +95,8 @@ class Assembly:
     def start(self) -> None:
         """Open what the settings ask for, and say where this run runs."""
         self._follow()
-        for handler in self._own_handlers(None):
-            self.engine.add(handler)
+        for handler in self._own_handlers([]):
+            self._add(handler)
         if self.config.checked("add_runtime_context") and not is_executor():
             context = run_context()
             if context:
@@ -124,8 +125,19 @@ class Assembly:
         self.config = config
         self._follow()
         old = [handler for handler in self.engine.handlers.values() if handler.own]
-        new = self._own_handlers(self._file())
+        new = self._own_handlers(old)
         self.engine.replace(old, new)
+        for handler in new:
+            self._begin(handler)
+
+    def _add(self, handler: Handler) -> None:
+        self.engine.add(handler)
+        self._begin(handler)
+
+    def _begin(self, handler: Handler) -> None:
+        """What is said of a file goes to its own handler too, so that has to be in place."""
+        if isinstance(handler.sink, FileSink):
+            handler.sink.begin()
 
     def _follow(self) -> None:
         """Let the engine follow level, encoder and limits of the settings."""
@@ -135,7 +147,8 @@ class Assembly:
         engine.max_record = config.checked("max_record_size")
         engine.set_level(config.checked("level"))
 
-    def _own_handlers(self, earlier: FileSink | None) -> list[Handler]:
+    def _own_handlers(self, earlier: list[Handler]) -> list[Handler]:
+        """What the settings ask for, each sink in succession to the earlier one of its kind."""
         config = self.config
         if is_executor():
             from laketrace.runtime.worker import WorkerSink
@@ -146,14 +159,16 @@ class Assembly:
         self.place = None
         if config.checked("log_dir") is not None:
             place = self._place(config.checked("log_dir"))
-            self.place, sink = self._file_sink(place, safe_stem(self.name), config, earlier)
+            before = _first(FileSink, earlier)
+            self.place, sink = self._file_sink(place, safe_stem(self.name), config, before)
             handlers.append(self._handler(sink, _path_of(sink), config, form, own=True))
         if config.checked("stdout"):
             stream = StreamSink("stdout")
             watched = True if self.runtime.runtime_type == "notebook" else None
             shown = console_form(config, self.engine.encoder, stream, watched)
-            sink = TextSink("stdout", stream.write)
-            handlers.append(self._handler(sink, "stdout", config, shown, own=True))
+            earlier = [handler for handler in earlier if handler.name == "stdout"]
+            out = TextSink("stdout", stream.write, predecessor=_first(TextSink, earlier))
+            handlers.append(self._handler(out, "stdout", config, shown, own=True))
         return handlers
 
     def _place(self, log_dir: str, refused: str = "") -> Place:
@@ -189,7 +204,6 @@ class Assembly:
     def _open_file(
         self, place: Place, stem: str, config: LakeTraceConfig, earlier: FileSink | None
     ) -> FileSink:
-        same = earlier is not None and (earlier.log_dir, earlier.stem) == (place.directory, stem)
         return FileSink(
             place.directory,
             stem,
@@ -202,7 +216,7 @@ class Assembly:
             clock=self.clock,
             make_line=self._line_maker(config),
             on_finding=self._tell,
-            predecessor=earlier if same else None,
+            predecessor=earlier,
         )
 
     def _line_maker(self, config: LakeTraceConfig) -> Callable[[str, dict[str, Any]], bytes]:
@@ -260,7 +274,7 @@ class Assembly:
         config, level = check_added(self.config, sink, settings)
         name, made, form = self._sink_for(sink, config)
         handler = self._handler(made, name, config, form, level=level)
-        self.engine.add(handler)
+        self._add(handler)
         return handler.id
 
     def _sink_for(self, sink: Any, config: LakeTraceConfig) -> tuple[str, LineSink, Form | None]:
@@ -359,6 +373,12 @@ def _ships(config: LakeTraceConfig) -> bool:
 
 def _path_of(sink: LineSink) -> str:
     return str(getattr(sink, "path", "") or getattr(sink, "name", "file"))
+
+
+def _first(kind: type[S], handlers: list[Handler]) -> S | None:
+    """The sink of this kind, where one of the handlers has it."""
+    found = (handler.sink for handler in handlers)
+    return next((sink for sink in found if isinstance(sink, kind)), None)
 
 
 def _pickles(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Settings become a running logger: there is one a name in a process.
 
-Floor 5. Stands on: assembly, config, core.fork, core.logger, core.notice, errors, files.janitor,
-runtime, runtime.worker.
+Floor 5. Stands on: assembly, config, core.ending, core.fork, core.logger, core.notice, errors,
+files.janitor, runtime, runtime.worker.
 
 `get_logger` makes it, or applies other settings to the living one, so that a re-run notebook cell
 changes what it says and doubles nothing. Threads: any; one lock. After a fork the child keeps its
@@ -10,7 +10,6 @@ loggers, which write files of their own. At exit what is queued is written, with
 
 from __future__ import annotations
 
-import atexit
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 from laketrace.assembly import AT_EXIT_SECONDS, Assembly
 from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.core import fork
+from laketrace.core.ending import AtExit
 from laketrace.core.logger import Logger
 from laketrace.core.notice import say
 from laketrace.errors import ConfigError
@@ -90,7 +90,6 @@ class _Registry:
     def __init__(self) -> None:
         self.setups: dict[str, Assembly] = {}
         self.lock = threading.RLock()
-        self._held = False
         fork.register(self)
 
     def make(self, name: str, config: LakeTraceConfig, run_id: str | None) -> Assembly:
@@ -108,12 +107,11 @@ class _Registry:
 
     def hold(self) -> None:
         """Over a fork: no logger is half made."""
-        self._held = self.lock.acquire(timeout=1)
+        self.lock.acquire(timeout=1)
 
     def release(self) -> None:
         """After a fork, in the parent."""
-        if self._held:
-            self.lock.release()
+        fork.give_back(self.lock)
 
     def renew(self) -> None:
         """In a forked child: a free lock."""
@@ -181,10 +179,16 @@ def loggers() -> list[Logger]:
 
 def _at_exit() -> None:
     """Write what waits, within a bounded time, and count what could not be written."""
-    for setup in list(_registry.setups.values()):
-        setup.engine.drain_at_exit(setup.config.checked("close_timeout"))
-        setup.engine.run_closing(AT_EXIT_SECONDS)
+    started = time.monotonic()
+    setups = list(_registry.setups.values())
+    for local in (True, False):  # a callable that hangs must not use up the time of the files
+        for setup in setups:
+            end = started + setup.config.checked("close_timeout")
+            setup.engine.drain_at_exit(max(0.0, end - time.monotonic()), local)
+    end = time.monotonic() + AT_EXIT_SECONDS
+    for setup in setups:
+        setup.engine.run_closing(max(0.0, end - time.monotonic()))
     janitor.wait(None, 10.0)
 
 
-atexit.register(_at_exit)
+AtExit(_at_exit)

@@ -79,7 +79,6 @@ class Engine:
         self._leaving: list[Handler] = []
         self._numbers = 0
         self._lock = threading.RLock()
-        self._held = False
         self.refresh()
         fork.register(self)
 
@@ -154,8 +153,10 @@ class Engine:
     def stats(self) -> Stats:
         """The accounts over all handlers, also removed ones."""
         with self._lock:
+            kept = dict(self._kept)
             items = [*self._leaving, *self.handlers.values()]
-            parts = {**self._kept, **{item.id: item.stats() for item in items}}
+        # Outside the lock: a sink takes its own, under which a user's code may ask for figures too.
+        parts = {**kept, **{item.id: item.stats() for item in items}}
         total = Stats.total(parts.values())
         return total._replace(handlers=parts, patch_failures=self.patch_failures.value)
 
@@ -235,29 +236,31 @@ class Engine:
             if self.closed:
                 return
             self.closed = True
+        deadline = time.monotonic() + timeout
         self.flush(timeout)
+        left = max(0.0, deadline - time.monotonic())
         self.run_closing(at_close)
+        deadline = time.monotonic() + left
         for handler in self.handlers.values():
             try:
-                handler.close(timeout)
+                handler.close(max(0.0, deadline - time.monotonic()))
             except Exception as error:
                 say(f"closing {handler.name}: {error}", key=f"close {handler.name}")
 
-    def drain_at_exit(self, timeout: float) -> None:
-        """Write what is queued while the interpreter still can, and count what could not be."""
+    def drain_at_exit(self, timeout: float, local: bool) -> None:
+        """Write what is queued before local sinks, or others, and count what could not be."""
         deadline = time.monotonic() + timeout
         for handler in self.handlers.values():
-            if handler.queue is not None:
+            if handler.queue is not None and handler.sink.local == local:
                 handler.queue.stop(max(0.0, deadline - time.monotonic()), "exit")
 
     def hold(self) -> None:
         """Over a fork: no handler is half added."""
-        self._held = self._lock.acquire(timeout=1)
+        self._lock.acquire(timeout=1)
 
     def release(self) -> None:
         """After a fork, in the parent."""
-        if self._held:
-            self._lock.release()
+        fork.give_back(self._lock)
 
     def renew(self) -> None:
         """In a forked child: its own pid, its own accounts."""

@@ -1,33 +1,39 @@
 """Locks over a fork, in one fixed order.
 
-Floor 1. Stands on: nothing.
+Floor 1. Stands on: core.living.
 
 A thread that forks while another one holds a lock gives its child a lock that nobody will
 release. So everything that owns one registers here: before a fork all locks are taken, by rank
-and then by age, and released on both sides after it. The ranks follow the order in which the code
-nests the locks: setup 0, engine 1, queue 2, sink 3, threads 4. The child then calls `renew` on
-each, which makes it start empty. No lock is waited for longer than its owner says.
+and then by age, and given back in the parent after it. The ranks follow the order in which the
+code nests the locks: setup 0, engine 1, queue 2, sink 3, threads 4. The child calls `renew` on
+each owner, which makes it start empty. No lock is waited for longer than its owner says, so a
+sink that hangs delays a fork and never stops it.
+Threads: one forks at a time.
 """
 
 from __future__ import annotations
 
 import os
-import weakref
+import threading
+from threading import get_ident
 from typing import Any, Protocol
+
+from laketrace.core.living import Living
+
+_PATIENCE = 10.0  # seconds for the fork of another thread
 
 
 class Forking(Protocol):
     """What survives a fork: a lock to be taken over it and a way to start anew in the child."""
 
     fork_rank: int
-    fork_age: int
 
     def hold(self) -> None:
         """Take the lock, waiting a bounded time."""
         ...
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Give the lock back, if it was taken (`give_back`)."""
         ...
 
     def renew(self) -> None:
@@ -35,42 +41,45 @@ class Forking(Protocol):
         ...
 
 
-_owners: weakref.WeakSet[Any] = weakref.WeakSet()
-_held: list[Any] = []
-_ages = 0
+_owners: Living[Forking] = Living()
+_turn = threading.RLock()
+_held: dict[int, list[Forking]] = {}  # by the thread that forks
 
 
-def register(owner: Any) -> None:
-    """Take `owner` (see `Forking`) into account at each fork until it is collected."""
-    global _ages
-    _ages += 1
-    owner.fork_age = _ages
+def register(owner: Forking) -> None:
+    """Take `owner` into account at each fork until it is collected."""
     _owners.add(owner)
 
 
+def give_back(lock: Any) -> None:
+    """Release an `RLock`, which may be another thread's because waiting for it took too long.
+
+    >>> give_back(threading.RLock())
+    """
+    try:
+        lock.release()
+    except RuntimeError:
+        pass
+
+
 def _before() -> None:
-    # A copy may race with a thread that registers; a weak set says so with a RuntimeError.
-    for _ in range(10):
-        try:
-            owners = list(_owners)
-            break
-        except RuntimeError:
-            continue
-    else:
-        owners = []
-    owners.sort(key=lambda owner: (owner.fork_rank, owner.fork_age))
-    for owner in owners:
+    _turn.acquire(timeout=_PATIENCE)
+    held = _held[get_ident()] = []
+    for owner in sorted(_owners, key=lambda owner: owner.fork_rank):  # stable: by age in a rank
+        held.append(owner)
         owner.hold()
-        _held.append(owner)
 
 
 def _after_in_parent() -> None:
-    while _held:
-        _held.pop().release()
+    for owner in reversed(_held.pop(get_ident(), [])):
+        owner.release()
+    give_back(_turn)
 
 
 def _after_in_child() -> None:
-    owners = list(_held)
+    global _turn
+    _turn = threading.RLock()
+    owners = _held.pop(get_ident(), [])
     _held.clear()
     for owner in owners:
         owner.renew()

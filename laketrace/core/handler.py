@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from laketrace.core import fork
 from laketrace.core.levels import ERROR, Level
 from laketrace.core.notice import say
 from laketrace.core.queue import Line, LineSink, RecordQueue
@@ -124,8 +125,7 @@ class Handler:
 
     def fail(self, error: BaseException) -> None:
         """Count a delivery that did not get as far as the sink."""
-        self._front.accounts.emitted.tick()
-        self._front.accounts.failed.tick()
+        self._front.accounts.fail()
         say(
             f"{self.name}: filter or formatter failed with {type(error).__name__}: {error}. "
             "The record is counted as failed.",
@@ -147,20 +147,29 @@ class Handler:
         if self.queue is not None:
             self.queue.stop(timeout, "exit")
         self.sink.close(timeout)
+        if self.queue is not None:
+            self.queue.bypass()
 
 
 class TextSink:
     """A sink of text: a stream, a callable, an object with `write`. Keeps the accounts.
 
     Calls come one at a time; a thread waits at most `PATIENCE` seconds for another one's call
-    to end, then its delivery is counted as `dropped["busy"]`.
+    to end, then its delivery is counted as `dropped["busy"]`. `predecessor` is a sink to the same
+    place under other settings: what still comes to it when it is closed is written here.
     """
 
     PATIENCE = 5.0
     local = False
+    fork_rank = 3
 
     def __init__(
-        self, name: str, write: Callable[[str], object], *, wants_record: bool = False
+        self,
+        name: str,
+        write: Callable[[str], object],
+        *,
+        wants_record: bool = False,
+        predecessor: TextSink | None = None,
     ) -> None:
         self.accounts = Accounts()
         self.wants_record = wants_record
@@ -168,52 +177,81 @@ class TextSink:
         self._write = write
         self._lock = threading.RLock()
         self._closed = False
-        from laketrace.core import fork
-
+        self._successor: TextSink | None = None
+        if predecessor is not None:
+            predecessor._successor = self
         fork.register(self)
 
-    fork_rank = 3
+    def refusal(self, line: Line) -> str | None:
+        """The reason for which this line is dropped, if there is one."""
+        return "closed" if self._closed else None
 
     def append(self, line: Line, ns: int) -> None:
-        """Write one line; a fault is counted and said once."""
+        """Count and write one line; a fault is counted and said once."""
+        if self._closed and self._successor is not None:
+            self._successor.append(line, ns)
+            return
+        lines = [line]
+        counted: list[int] = []
+        try:
+            counted.extend(map(next, (self.accounts.emitted.ticks,)))
+            self._end(lines)
+        except BaseException:
+            if counted and lines:
+                self.accounts.failed.tick()
+            raise
+
+    def append_many(self, lines: list[Line], ns: int) -> None:
+        """Write lines that are counted already, in order."""
+        while lines:
+            self._end(lines)
+
+    def _end(self, lines: list[Line]) -> None:
+        """Write or refuse the first line, take it out of the list and count that."""
         accounts = self.accounts
-        accounts.emitted.tick()
-        if self._closed:
-            accounts.drop("closed")
-            return
-        if not self._lock.acquire(timeout=self.PATIENCE):
-            accounts.drop("busy")
-            return
+        reason = self.refusal(lines[0])
+        lock = self._lock
+        try:
+            if reason is None and not lock.acquire(timeout=self.PATIENCE):
+                reason = "busy"
+            if reason is None:
+                self._write_first(lines)
+            else:
+                tick = accounts.dropped(reason).tick
+                del lines[0]
+                tick()
+        finally:
+            try:
+                lock.release()
+            except RuntimeError:  # it was not taken
+                pass
+
+    def _write_first(self, lines: list[Line]) -> None:
+        line = lines[0]
+        tick = self.accounts.written.tick
         _inside.sinks.add(id(self))
         try:
             self._write(line.decode("utf-8") if isinstance(line, bytes) else line)
-        except Exception as error:
-            accounts.failed.tick()
+        except BaseException as error:
+            tick = self.accounts.failed.tick
+            if not isinstance(error, Exception):
+                raise
             say(
                 f"{self._name} failed with {type(error).__name__}: {error}. "
                 "Records are counted as failed.",
                 key=f"sink {id(self)}",
             )
-        except BaseException:
-            accounts.failed.tick()
-            raise
-        else:
-            accounts.written.tick()
         finally:
+            del lines[0]
+            tick()
             _inside.sinks.discard(id(self))
-            self._lock.release()
-
-    def append_many(self, lines: list[Line], ns: int) -> None:
-        """Write lines in order."""
-        for line in lines:
-            self.append(line, ns)
 
     def settle(self, timeout: float) -> bool:
         """Wait for a call that is running in another thread."""
-        if not self._lock.acquire(timeout=max(timeout, 0)):
-            return False
-        self._lock.release()
-        return True
+        try:
+            return self._lock.acquire(timeout=max(timeout, 0))
+        finally:
+            fork.give_back(self._lock)
 
     def close(self, timeout: float) -> None:
         """Take no more; a stream is not ours to close."""
@@ -225,12 +263,11 @@ class TextSink:
 
     def hold(self) -> None:
         """Over a fork: nobody is in the middle of a call."""
-        self._held = self._lock.acquire(timeout=1)
+        self._lock.acquire(timeout=1)
 
     def release(self) -> None:
         """After a fork, in the parent."""
-        if self._held:
-            self._lock.release()
+        fork.give_back(self._lock)
 
     def renew(self) -> None:
         """In a forked child: a free lock, empty accounts."""

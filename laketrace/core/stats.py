@@ -7,35 +7,52 @@ Floor 1. Stands on: nothing.
 holds at every moment. A delivery is emitted when a handler has accepted it, and from then on
 queued (also while it is in a thread's hand) until it is written, dropped for a reason or failed.
 Counters take no lock, so that a log call, a signal handler and a finaliser may count at any time.
+
+An interrupt (Ctrl-C in a notebook, any signal handler that raises) must not leave a record half
+counted. CPython looks for signals at the end of a call, at the start of a Python function and when
+a loop turns; so a call into C always happens whole, and what stands behind it may not happen. The
+code that counts is written to that: it prepares what it needs, then does one call into C, or a
+`del` and one call into C, which nothing comes between.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from itertools import count
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count, islice
 from typing import NamedTuple
+
+count_all: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
+"""Do all that an iterator of ticks (`Counter.steps`, `map(next, ...)`) stands for, in one call."""
 
 
 class Counter:
     """A number that any thread may raise without a lock.
 
-    `tick()` raises it by one: one call into C, which CPython does not interrupt. A tick is all
-    that `itertools.count` can do, so reading ticks as well and takes the number of reads off.
+    `tick()` raises it by one: one call into C, which CPython does not interrupt; `ticks` is the
+    iterator behind it. A tick is all that `itertools.count` can do, so reading ticks as well and
+    takes the number of reads off.
 
     >>> counter = Counter()
     >>> _ = counter.tick(), counter.tick(), counter.add(5)
+    >>> count_all(counter.steps(3))
     >>> counter.value, counter.value
-    (7, 7)
+    (10, 10)
     """
 
-    __slots__ = ("_added", "_lock", "_reads", "tick")
+    __slots__ = ("_added", "_lock", "_reads", "tick", "ticks")
 
     def __init__(self) -> None:
-        self.tick: Callable[[], int] = count().__next__
+        self.ticks = count()
+        self.tick: Callable[[], int] = self.ticks.__next__
         self._reads = 0
         self._added = 0
         self._lock = threading.RLock()
+
+    def steps(self, number: int) -> Iterator[int]:
+        """`number` ticks, to be done by `count_all`."""
+        return islice(self.ticks, number)
 
     def add(self, number: int) -> None:
         """Raise it by `number` at once."""
@@ -46,9 +63,11 @@ class Counter:
     def value(self) -> int:
         """The number now."""
         with self._lock:
-            ticks = self.tick() - self._reads
-            self._reads += 1
-            return ticks + self._added
+            try:
+                ticks = self.tick()
+            finally:
+                self._reads += 1
+            return ticks - self._reads + 1 + self._added
 
 
 class Stats(NamedTuple):
@@ -107,24 +126,26 @@ class Accounts:
         self.failed = Counter()
         self._dropped: dict[str, Counter] = {}
 
-    def drop(self, reason: str, number: int = 1) -> None:
-        """Count deliveries that were accepted and will not be written."""
-        counter = self._dropped.get(reason)
-        if counter is None:
-            counter = self._dropped.setdefault(reason, Counter())
-        counter.add(number)
+    def dropped(self, reason: str) -> Counter:
+        """The number of deliveries that were accepted and not written for this reason."""
+        return self._dropped.get(reason) or self._dropped.setdefault(reason, Counter())
 
-    def refuse(self, reason: str, number: int = 1) -> None:
-        """Count deliveries that are dropped at the door: emitted and dropped at once."""
-        self.emitted.add(number)
-        self.drop(reason, number)
+    def refuse(self, reason: str) -> None:
+        """Count a delivery that is dropped at the door: emitted and dropped at once."""
+        count_all(map(next, (self.emitted.ticks, self.dropped(reason).ticks)))
+
+    def fail(self) -> None:
+        """Count a delivery that fails at the door: emitted and failed at once."""
+        count_all(map(next, (self.emitted.ticks, self.failed.ticks)))
 
     def stats(self) -> Stats:
         """The figures now."""
         # Ends are read before beginnings: what ends in between can only look queued.
         written = self.written.value
         failed = self.failed.value
-        dropped = {reason: counter.value for reason, counter in list(self._dropped.items())}
+        counters = list(self._dropped.items())
+        dropped = {reason: counter.value for reason, counter in counters}
         emitted = self.emitted.value
         queued = emitted - written - failed - sum(dropped.values())
+        dropped = {reason: number for reason, number in dropped.items() if number}
         return Stats(emitted, written, dropped, failed, queued)

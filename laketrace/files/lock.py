@@ -3,13 +3,14 @@
 Floor 2. Stands on: files.segment.
 
 The lock is on a file of its own that is never replaced, so that a rotation cannot open a gap in
-it. `flock` belongs to the open file, not to the process: a forked child gives up its copy of the
-descriptor (`abandon`) and thereby leaves the lock with its parent.
+it. `flock` belongs to the open file, not to the process: a forked child closes its copy of the
+descriptor and thereby leaves the lock with its parent.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from typing import Any
 
 from laketrace.files.segment import (
@@ -48,13 +49,12 @@ class Ownership:
         if descriptor >= 0:
             os.close(descriptor)
 
-    abandon = release
-
     def remove(self) -> None:
-        """Remove the sidecars of the stem and give the lock back."""
-        for kind in ("stream", "done", "lock"):
+        """Remove an empty active file and the sidecars of the stem, and give the lock back."""
+        sidecars = [sidecar(self.log_dir, self.stem, kind) for kind in ("stream", "done", "lock")]
+        for path in [self.path, *sidecars]:
             try:
-                os.unlink(sidecar(self.log_dir, self.stem, kind))
+                os.unlink(path)
             except OSError:
                 pass
         self.release()
@@ -62,6 +62,16 @@ class Ownership:
     def holds(self) -> bool:
         """Whether the lock is still where others would look for it."""
         return _is_at(sidecar(self.log_dir, self.stem, "lock"), self._descriptor)
+
+    def is_free(self) -> bool:
+        """Whether the active file is a regular file, or can become one.
+
+        A directory is in the way there, and a symbolic link may lead into another's file.
+        """
+        try:
+            return stat.S_ISREG(os.lstat(self.path).st_mode)
+        except OSError:
+            return True
 
     def journal(self) -> list[JournalLine]:
         """The journal of the stem."""

@@ -2,8 +2,9 @@
 
 Floor 2. Stands on: files.compression, files.segment.
 
-Memory is bounded by the longest line. A file that is rotated or compressed while it is read is
-found again under its new name.
+Memory is bounded by the longest line. A log may be written, rotated and compressed while it is
+read: a file is found again under its new name, and no segment is passed over. What retention has
+deleted by then, or what a damaged archive lost, is listed as torn.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from collections.abc import Iterator
 from time import strptime
 from typing import IO, Any, NamedTuple
 
-from laketrace.files.segment import ARCHIVES, find_segments, parse_segment
+from laketrace.files.segment import ARCHIVES, Key, find_segments, parse_segment
 
 
 class Torn(NamedTuple):
-    """A line that is no record: where it begins (in uncompressed bytes) and what it is."""
+    """A line that is no record: where it begins (in uncompressed bytes) and what it is.
+
+    Without bytes, what could not be read: the rest of a damaged archive, or a whole segment that
+    was deleted before reading came to it.
+    """
 
     file: str
     offset: int
@@ -41,23 +46,60 @@ class Records:
         return next(self._records)
 
     def _merge(self, path: str) -> Iterator[dict[str, Any]]:
-        streams = [self._chain(files) for files in _files(path)]
+        logs = _logs(path)
+        streams = [self._log(*log) for log in logs] if logs else [self._file(path)]
         if len(streams) == 1:
             yield from streams[0]
         else:
             yield from heapq.merge(*streams, key=lambda record: str(record.get("timestamp", "")))
 
-    def _chain(self, files: list[str]) -> Iterator[dict[str, Any]]:
-        for path in files:
-            with _open(path) as file:
-                offset = 0
-                for line in file:
-                    record = _parse(line)
-                    if record is None:
-                        self.torn.append(Torn(path, offset, line))
-                    else:
-                        yield record
-                    offset += len(line)
+    def _log(self, directory: str, stem: str) -> Iterator[dict[str, Any]]:
+        """The segments of a stem, those too that are made while they are read, then the rest."""
+        read: Key = ("", 0)
+        while True:
+            for key, path in _segments(directory, stem, read):
+                yield from self._file(path)
+                read = key
+            # Opened before the last look, so that a rotation in between is noticed.
+            with _open_active(directory, stem) as file:
+                if not _segments(directory, stem, read):
+                    yield from self._lines(file, file.name)
+                    return
+
+    def _file(self, path: str) -> Iterator[dict[str, Any]]:
+        try:
+            opened = _open(path)
+        except FileNotFoundError:
+            self.torn.append(Torn(path, 0, b""))
+            return
+        except Exception as error:  # a zip archive is looked into when it is opened
+            self._note(path, 0, error)
+            return
+        with opened as file:
+            yield from self._lines(file, path)
+
+    def _lines(self, file: IO[bytes], path: str) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            try:
+                line = file.readline()
+            except Exception as error:
+                self._note(path, offset, error)
+                return
+            if not line:
+                return
+            record = _parse(line)
+            if record is None:
+                self.torn.append(Torn(path, offset, line))
+            else:
+                yield record
+            offset += len(line)
+
+    def _note(self, path: str, offset: int, error: Exception) -> None:
+        """List a damaged archive; an error of the disk or a missing codec is the caller's."""
+        if isinstance(error, ValueError) or getattr(error, "errno", None) is not None:
+            raise error
+        self.torn.append(Torn(path, offset, b""))
 
 
 def read(path: str | os.PathLike[str]) -> Records:
@@ -78,31 +120,49 @@ def read(path: str | os.PathLike[str]) -> Records:
     (['ready'], [21])
     """
     text = os.fspath(path)
-    if not os.path.exists(text) and not _files(text):
+    if not os.path.exists(text) and not any(_files(*log) for log in _logs(text)):
         raise FileNotFoundError(2, "there is no log here", text)
     return Records(text)
 
 
-def _files(path: str) -> list[list[str]]:
-    """The files to read: a list for each stem, in order."""
+def _logs(path: str) -> list[tuple[str, str]]:
+    """The logs at `path`, each a directory and a stem; none where it is a single segment."""
     if os.path.isdir(path):
         stems = {segment.stem for segment in find_segments(path)}
         stems.update(name[:-4] for name in os.listdir(path) if name.endswith(".log"))
-        return [_log(path, stem) for stem in sorted(stems)]
+        return [(path, stem) for stem in sorted(stems)]
     directory, name = os.path.split(os.path.abspath(path))
     if name.endswith(".log") and parse_segment(name) is None:
-        files = _log(directory, name[:-4])
-        return [files] if files else []
-    return [[path]]
+        return [(directory, name[:-4])]
+    return []
 
 
-def _log(directory: str, stem: str) -> list[str]:
-    """The files of one stem, oldest first; where an archive lies beside its source, the source."""
-    files: dict[tuple[str, int], str] = {}
-    for segment in find_segments(directory, stem):
-        files.setdefault(segment.key, segment.path)
+def _segments(directory: str, stem: str, after: Key) -> list[tuple[Key, str]]:
+    """The segments of a stem behind a key; where an archive lies beside its source, the source.
+
+    Looked for twice: a segment that becomes an archive under the first look may be missing from
+    it under both names.
+    """
+    files: dict[Key, str] = {}
+    for segment in [*find_segments(directory, stem), *find_segments(directory, stem)]:
+        if segment.key > after:
+            files.setdefault(segment.key, segment.path)
+    return sorted(files.items())
+
+
+def _files(directory: str, stem: str) -> list[str]:
+    """The files of one stem, oldest first."""
     active = os.path.join(directory, f"{stem}.log")
-    return [*files.values(), *([active] if os.path.isfile(active) else [])]
+    segments = [path for _, path in _segments(directory, stem, ("", 0))]
+    return [*segments, *([active] if os.path.isfile(active) else [])]
+
+
+def _open_active(directory: str, stem: str) -> IO[bytes]:
+    path = os.path.join(directory, f"{stem}.log")
+    try:
+        return open(path, "rb")
+    except (FileNotFoundError, IsADirectoryError):  # in mid-rotation, or not written yet
+        return open(os.devnull, "rb")
 
 
 def _open(path: str) -> IO[bytes]:
@@ -149,7 +209,7 @@ def last_lines(path: str, number: int) -> list[bytes]:
     if number <= 0:
         return []
     lines: list[bytes] = []
-    for name in reversed([file for files in _files(path) for file in files]):
+    for name in reversed([file for log in _logs(path) for file in _files(*log)] or [path]):
         try:
             found = _tail(name, number - len(lines))
         except OSError:

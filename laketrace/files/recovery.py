@@ -18,15 +18,16 @@ from typing import Any, NamedTuple
 
 from laketrace.files.lock import Ownership, claim
 from laketrace.files.segment import (
-    ARCHIVES,
     Key,
     find_segments,
     next_key,
     own_stems,
+    parse_segment,
     segment_name,
 )
 
 _CHUNK = 1 << 16
+_LONGEST = 1 << 20  # bytes of a fragment that are kept: a crash of the machine can leave more
 
 LineMaker = Callable[[str, dict[str, Any]], bytes]
 """Makes a whole line of a message and fields, in the form of the file it goes to."""
@@ -39,6 +40,12 @@ class Finding(NamedTuple):
     message: str
     fields: dict[str, Any]
 
+    @classmethod
+    def torn(cls, path: str, fragment: bytes) -> Finding:
+        """A torn last line that was mended."""
+        fields = {"path": path, "bytes": len(fragment)}
+        return cls("torn_line_found", "a torn line was mended", fields)
+
 
 def last_key(owner: Ownership) -> Key:
     """The greatest key that a stem has ever used, as far as the disk still tells."""
@@ -48,12 +55,11 @@ def last_key(owner: Ownership) -> Key:
 
 
 def repair(owner: Ownership, make_line: LineMaker) -> list[Finding]:
-    """Put the files of a stem in order; the caller holds its lock."""
+    """Put the files of a stem in order; the caller holds its lock. Raises `OSError`."""
     findings = _clean_archives(owner)
     fragment = mend_tail(owner.path, make_line)
     if fragment is not None:
-        fields = {"path": owner.path, "bytes": len(fragment)}
-        findings.append(Finding("torn_line_found", "a torn line was mended", fields))
+        findings.append(Finding.torn(owner.path, fragment))
     return findings
 
 
@@ -61,42 +67,65 @@ def mend_tail(path: str, make_line: LineMaker) -> bytes | None:
     """Make the last line of a file whole; the fragment that was there, or None.
 
     A fragment that only lacks its newline gets it; any other becomes the field `fragment` of a
-    record with `event: "torn_line"`.
+    record with `event: "torn_line"`. Raises `OSError` where the disk does not take that, and then
+    has changed nothing.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:
+    except FileNotFoundError:
         return None
     try:
         size = os.fstat(descriptor).st_size
-        fragment, at = _fragment(descriptor, size)
-        if not fragment:
+        if not size or os.pread(descriptor, 1, size - 1) == b"\n":
             return None
-        if _is_record(fragment):
-            os.pwrite(descriptor, b"\n", size)
-        else:
-            text = fragment.decode("utf-8", "backslashreplace")
-            fields = {"event": "torn_line", "fragment": text, "offset": at}
-            os.pwrite(descriptor, make_line("a line torn by a crash", fields), at)
+        fragment, at = _fragment(descriptor, size)
+        whole = _is_record(fragment)
+        line = fragment + b"\n" if whole else _torn_line(fragment, at, make_line)
+        _replace(descriptor, at, fragment, line)
         return fragment
-    except OSError:  # a full or read-only disk: the next start tries again
-        return None
     finally:
         os.close(descriptor)
+
+
+def _replace(descriptor: int, at: int, fragment: bytes, line: bytes) -> None:
+    """Put `line` where `fragment` stands, at the end of the file."""
+    written = os.pwrite(descriptor, line, at)
+    if written < len(line):
+        os.pwrite(descriptor, fragment, at)
+        os.ftruncate(descriptor, at + len(fragment))
+        raise OSError(28, "No space left on device")
+    os.ftruncate(descriptor, at + len(line))  # a line in a form of the user's may be shorter
+
+
+def _torn_line(fragment: bytes, at: int, make_line: LineMaker) -> bytes:
+    text = fragment[:_LONGEST].decode("utf-8", "backslashreplace")
+    fields = {"event": "torn_line", "fragment": text, "offset": at, "bytes": len(fragment)}
+    message = "a line torn by a crash"
+    try:
+        line = make_line(message, fields)
+        if _is_record(line):
+            return line
+        return make_line(f"{message}: {text}", fields)  # a text form may not show the fields
+    except Exception:  # a formatter of the user's
+        return json.dumps({"message": message, **fields}).encode() + b"\n"
 
 
 def _fragment(descriptor: int, size: int) -> tuple[bytes, int]:
     """The bytes behind the last newline, and where they begin."""
     at = size
-    tail = b""
+    chunks: list[bytes] = []
     while at > 0:
         step = min(_CHUNK, at)
         at -= step
-        tail = os.pread(descriptor, step, at) + tail
-        newline = tail.rfind(b"\n")
+        chunk = os.pread(descriptor, step, at)
+        newline = chunk.rfind(b"\n")
         if newline >= 0:
-            return tail[newline + 1 :], at + newline + 1
-    return tail, 0
+            at += newline + 1
+            chunk = chunk[newline + 1 :]
+        chunks.append(chunk)
+        if newline >= 0:
+            break
+    return b"".join(reversed(chunks)), at
 
 
 def _is_record(line: bytes) -> bool:
@@ -108,15 +137,13 @@ def _is_record(line: bytes) -> bool:
 
 def _clean_archives(owner: Ownership) -> list[Finding]:
     findings = []
-    names = os.listdir(owner.log_dir)
-    present = set(names)
-    for name in names:
-        if not name.startswith(f"{owner.stem}.log."):
+    present = set(os.listdir(owner.log_dir))
+    for name in sorted(present):
+        archive = name.removesuffix(".tmp")
+        segment = parse_segment(archive)
+        if segment is None or segment.stem != owner.stem or not segment.suffix:
             continue
-        base, suffix = os.path.splitext(name)
-        half = suffix == ".tmp" and os.path.splitext(base)[1] in ARCHIVES
-        doubled = suffix in ARCHIVES and base in present
-        if half or doubled:
+        if archive != name or archive.removesuffix(segment.suffix) in present:
             path = os.path.join(owner.log_dir, name)
             os.unlink(path)
             fields = {"path": path}
@@ -136,34 +163,34 @@ def finish(owner: Ownership, now_ns: int, last: Key) -> Key:
     return key
 
 
-def take_over(log_dir: str, stem: str, now_ns: int, make_line: LineMaker) -> list[Finding]:
-    """Finish what dead second processes and forked children of `stem` left."""
+def take_over(
+    owner: Ownership, logger_name: str, now_ns: int, make_line: LineMaker
+) -> list[Finding]:
+    """Finish what dead second processes and forked children of a logger left."""
     findings: list[Finding] = []
-    for other in own_stems(log_dir, stem):
-        if other == stem:
-            continue
-        owner = claim(log_dir, other)
-        if owner is None:
+    for stem in own_stems(owner.log_dir, owner.stem, logger_name):
+        other = None if stem == owner.stem else claim(owner.log_dir, stem)
+        if other is None:
             continue  # it lives
         try:
-            findings += repair(owner, make_line)
-            last = last_key(owner)
-            key = finish(owner, now_ns, last)
-            if key != last:
-                path = os.path.join(log_dir, segment_name(other, key))
-                fields = {"path": owner.path, "segment": path}
-                text = "the file of a dead process was finished"
-                findings.append(Finding("dead_process", text, fields))
-            elif not find_segments(log_dir, other):
-                _unlink(owner.path)  # it is empty, and nothing else is left of its process
-                owner.remove()
+            findings += _take_over(other, now_ns, make_line)
+        except OSError:
+            pass  # a full disk: the next start tries again
         finally:
-            owner.release()
+            other.release()
     return findings
 
 
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
+def _take_over(other: Ownership, now_ns: int, make_line: LineMaker) -> list[Finding]:
+    if not other.is_free():
+        return []
+    findings = repair(other, make_line)
+    last = last_key(other)
+    key = finish(other, now_ns, last)
+    if key != last:
+        path = os.path.join(other.log_dir, segment_name(other.stem, key))
+        fields = {"path": other.path, "segment": path}
+        findings.append(Finding("dead_process", "the file of a dead process was finished", fields))
+    elif not find_segments(other.log_dir, other.stem):
+        other.remove()  # its file is empty, and nothing else is left of its process
+    return findings

@@ -110,12 +110,32 @@ def active_files(log_dir: str) -> list[str]:
     return [os.path.join(log_dir, name) for name in sorted(names) if name.endswith(".log")]
 
 
-def own_stems(log_dir: str, stem: str) -> list[str]:
-    """`stem` and the stems of its second processes and forked children that have left files."""
+def own_stems(log_dir: str, stem: str, logger_name: str) -> list[str]:
+    """`stem` and those of this logger's second processes and forked children that left files.
+
+    Another logger may be called `<stem>.5`; the journals say whose a stem is.
+    """
     pattern = re.compile(re.escape(stem) + r"(\.\d+){0,2}")
-    paths = [os.path.basename(path)[: -len(".log")] for path in active_files(log_dir)]
-    stems = {*paths, *(segment.stem for segment in find_segments(log_dir))}
-    return sorted(name for name in stems if pattern.fullmatch(name))
+    stems = {os.path.basename(path)[: -len(".log")] for path in active_files(log_dir)}
+    stems.update(segment.stem for segment in find_segments(log_dir))
+    stems.update(name[: -len(".stream")] for name in _sidecars(log_dir))
+    return sorted(
+        name
+        for name in stems
+        if name == stem or (pattern.fullmatch(name) and _writers(log_dir, name) == {logger_name})
+    )
+
+
+def _sidecars(log_dir: str) -> list[str]:
+    try:
+        names = os.listdir(os.path.join(log_dir, SIDECARS))
+    except OSError:
+        return []
+    return [name for name in names if name.endswith(".stream")]
+
+
+def _writers(log_dir: str, stem: str) -> set[str]:
+    return {line.logger_name for line in read_journal(log_dir, stem)}
 
 
 def safe_stem(name: str) -> str:

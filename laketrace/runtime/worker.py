@@ -62,18 +62,12 @@ class WorkerSink(TextSink):
         self._logger: logging.Logger | None = None
         self._start_stream()
 
-    def append(self, line: Line, ns: int) -> None:
-        """Hand out one record, or count it."""
+    def refusal(self, line: Line) -> str | None:
+        """`executor` for a record that nobody would store or read."""
         record = line.record if isinstance(line, Message) else None
         if record is None or (record.level.no < ERROR.no and not self._stored()):
-            self.accounts.refuse("executor")
-        else:
-            super().append(line, ns)
-
-    def append_many(self, lines: list[Line], ns: int) -> None:
-        """Hand out records in order."""
-        for line in lines:
-            self.append(line, ns)
+            return "executor"
+        return super().refusal(line)
 
     def renew(self) -> None:
         """In a forked child: as any sink, and with a stream of its own."""
@@ -144,9 +138,9 @@ class NoFile(TextSink):
     def __init__(self, path: str) -> None:
         super().__init__(path, len)
 
-    def append(self, line: Line, ns: int) -> None:
-        """Count a record as `dropped["executor"]`."""
-        self.accounts.refuse("executor")
+    def refusal(self, line: Line) -> str | None:
+        """`executor`, always."""
+        return "executor"
 
 
 def task_fields() -> dict[str, Any]:
