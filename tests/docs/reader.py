@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -180,4 +181,18 @@ class Reader:
 
 
 def _text(printed: bytes) -> str:
-    return printed.replace(b"\r\n", b"\n").decode("utf-8", "replace")
+    """What is left on a screen: lines that a progress bar has wiped are gone."""
+    lines = [""]
+    begins = False
+    text = printed.replace(b"\r\n", b"\n").decode("utf-8", "replace")
+    for part in re.split(r"(\x1b\[[0-9;?]*[A-Za-z]|[\r\n])", text):
+        if part == "\n":
+            lines.append("")
+        elif part == "\x1b[2K":
+            lines[-1] = ""
+        elif part == "\x1b[1A" and len(lines) > 1:
+            lines.pop()
+        elif part and not part.startswith("\x1b") and part != "\r":
+            lines[-1] = part if begins else lines[-1] + part
+        begins = part == "\r" or (begins and not part)
+    return "\n".join(lines)
