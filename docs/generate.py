@@ -135,10 +135,10 @@ def _directive(path: str) -> str:
 
 def command_page() -> str:
     """What `laketrace --help` says, and each command's own help."""
-    os.environ["COLUMNS"] = "96"  # argparse asks for the width of the terminal
+    os.environ["COLUMNS"] = "80"  # argparse asks for the width of the terminal
     os.environ["NO_COLOR"] = "1"
     parser = make_parser()
-    parts = ["# Command line", "", _help(parser)]
+    parts = ["---\nhide:\n  - toc\n---\n", "# Command line", "", _help(parser)]
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
