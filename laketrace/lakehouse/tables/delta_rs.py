@@ -2,7 +2,8 @@
 
 Floor 7. Stands on: errors, files.segment, lakehouse.ahead, lakehouse.fast_rows, lakehouse.plan,
 lakehouse.retry, lakehouse.rows, lakehouse.source, lakehouse.steps, lakehouse.stream,
-lakehouse.tables.names, lakehouse.tables.row_file, lakehouse.tables.shape, lakehouse.targets.
+lakehouse.tables.names, lakehouse.tables.row_file, lakehouse.tables.shape, lakehouse.targets,
+runtime.
 
 delta-rs does not skip what a transaction id says is there (delta-rs issues 2580, 3821). So for
 each commit: take a snapshot of the table, read from it which version it holds of the stream,
@@ -20,8 +21,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from itertools import chain
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from laketrace.errors import UploadError, need
@@ -40,9 +43,10 @@ from laketrace.lakehouse.rows import Place
 from laketrace.lakehouse.source import Block, SegmentFile, read_blocks
 from laketrace.lakehouse.steps import step
 from laketrace.lakehouse.stream import Stream
-from laketrace.lakehouse.tables.names import TableName
+from laketrace.lakehouse.tables.names import TableName, parse_table
 from laketrace.lakehouse.tables.shape import check_features, check_properties, check_shape
-from laketrace.lakehouse.targets import lakehouse_url, storage_token
+from laketrace.lakehouse.targets import Location, lakehouse_url, open_target, storage_token
+from laketrace.runtime import local_disk
 
 Confirm = Callable[[Segment, int], None]
 """Told of each segment that is in the table now, whole, and how many rows this call added."""
@@ -62,7 +66,10 @@ class DeltaRsTable:
         self.shown = name.shown
         self._deltalake = need("deltalake", "delta", "writing Delta tables without Spark")
         self._row_file = import_module("laketrace.lakehouse.tables.row_file")  # needs pyarrow
-        self._uri = _uri(name)
+        self._location = _location(name)
+        local = self._location.kind == "directory"
+        self._uri = self._location.path if local else self._location.shown
+        self._given = dict(options)
         self._options = dict(options)
         self._request_timeout = request_timeout
         if self._remote and not options and (token := storage_token()) is not None:
@@ -151,13 +158,7 @@ class DeltaRsTable:
         """
         pending = progress.pending
         if pending is None or pending.slices != slices:
-            source = _Source(progress.stream, slices)
-            batches = source.batches()
-            first = next(batches, None)
-            written = None
-            if first is not None:
-                written = self._row_file.write_rows(self._folder(retry), chain([first], batches))
-            progress.pending = pending = _Pending(slices, source, written)
+            progress.pending = pending = self._write(progress.stream, slices, retry)
         if pending.file is not None:
             self._commit(
                 table, progress.stream.app_id, version_of(slices[-1].position), pending.file
@@ -165,15 +166,23 @@ class DeltaRsTable:
         step("committed")
         progress.reached(pending.source)
 
-    def _folder(self, retry: Retry) -> Any:
-        """The table's folder as a file system for Arrow."""
-        fs = import_module("deltalake.fs")
-        handler = fs.DeltaStorageHandler(self._uri, self._storage_options(retry))
-        return import_module("pyarrow.fs").PyFileSystem(handler)
+    def _write(self, stream: Stream, slices: list[Slice], retry: Retry) -> _Pending:
+        """Put the rows of `slices` into a file in the table's folder."""
+        source = _Source(stream, slices)
+        batches = source.batches()
+        first = next(batches, None)
+        if first is None:
+            return _Pending(slices, source, None)
+        limit = retry.deadline.limit(self._request_timeout)
+        with TemporaryDirectory(prefix="laketrace-", dir=local_disk()) as folder:
+            file = self._row_file.write_rows(folder, chain([first], batches))
+            target = open_target(self._location, self._given, limit)
+            target.send(file.name, partial(open, file.local, "rb"), file.size)
+        return _Pending(slices, source, file)
 
     def _commit(self, table: Any, app_id: str, version: int, file: Any) -> None:
         transaction = import_module("deltalake.transaction")
-        add = transaction.AddAction(file.path, file.size, {}, file.modified_ms, True, file.stats)
+        add = transaction.AddAction(file.name, file.size, {}, file.modified_ms, True, file.stats)
         table.create_write_transaction(
             [add], "append", table.schema(),
             commit_properties=transaction.CommitProperties(
@@ -264,21 +273,19 @@ def _type_name(kind: object) -> str:
     return str(kind["type"]) if isinstance(kind, dict) else str(kind)
 
 
-def _uri(name: TableName) -> str:
-    """Where delta-rs finds the table."""
+def _location(name: TableName) -> Location:
+    """Where delta-rs finds the table: a local directory or a URL."""
     location = name.location
     if location is None:
         raise UploadError(
             f"{name.shown} is a name in a catalog, and without a Spark session only a path can be "
             "written. Start Spark first, or use the table's path, e.g. abfss://... or s3://..."
         )
-    if location.kind == "directory":
-        return location.path
-    if location.kind == "object":
-        return location.shown
+    if location.kind in ("directory", "object"):
+        return location
     mounted = location.path.removeprefix("/lakehouse/default/")
     if location.kind == "lakehouse" or mounted != location.path:
-        return lakehouse_url(mounted)
+        return _location(parse_table(lakehouse_url(mounted)))
     raise UploadError(
         f"{name.shown} is on a mount, which cannot commit to a Delta table (no rename, no links). "
         "Start Spark first, or use the table's URL, e.g. abfss://... or s3://..."

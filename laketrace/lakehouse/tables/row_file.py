@@ -1,15 +1,20 @@
-"""Rows become one Parquet file in a table's folder, with the statistics that its log wants.
+"""Rows become one Parquet file, with the statistics that a table's log wants.
 
 Floor 7. Stands on: errors, lakehouse.columns, lakehouse.fast_rows.
 
-The file is written by Arrow, row group by row group, straight to its place: memory is that of a
-row group. It belongs to the table when a commit names it; until then, and if no commit ever does,
-nobody sees it (VACUUM removes such files, as after any writer of Delta that was killed).
+The file is written by Arrow to local disk, row group by row group (memory is that of a row
+group), and sent to the table's folder like any other file. It belongs to the table when a commit
+names it; until then, and if no commit ever does, nobody sees it (VACUUM removes such files, as
+after any writer of Delta that was killed).
+
+Not by the file system that deltalake offers Arrow: that one holds the interpreter's lock while it
+waits for the network, and every log call of the process with it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -38,27 +43,25 @@ _LONGEST = 200
 class RowFile(NamedTuple):
     """A file of rows that is not in the table yet: what the log's `add` action says of it."""
 
-    path: str
+    name: str
+    local: str
     size: int
     modified_ms: int
     stats: str
 
 
-def write_rows(filesystem: Any, batches: Iterable[Any]) -> RowFile:
-    """Write batches of rows to a new file in the folder that `filesystem` is rooted in."""
-    path = f"part-00000-{uuid4()}-c000.zstd.parquet"
-    with (
-        filesystem.open_output_stream(path) as output,
-        pq.ParquetWriter(
-            output, SCHEMA, compression="zstd", compression_level=1, use_dictionary=_DICTIONARY,
-            store_schema=False,
-        ) as writer,
-    ):  # fmt: skip
+def write_rows(folder: str, batches: Iterable[Any]) -> RowFile:
+    """Write batches of rows to a new file in the local directory `folder`."""
+    name = f"part-00000-{uuid4()}-c000.zstd.parquet"
+    path = os.path.join(folder, name)
+    with pq.ParquetWriter(
+        path, SCHEMA, compression="zstd", compression_level=1, use_dictionary=_DICTIONARY,
+        store_schema=False,
+    ) as writer:  # fmt: skip
         for batch in batches:
             writer.write_batch(batch, row_group_size=_ROW_GROUP)
-    size = filesystem.get_file_info(path).size
-    metadata = writer.writer.metadata  # known once the file is closed
-    return RowFile(path, size, time.time_ns() // 1_000_000, json.dumps(_stats(metadata)))
+    size, now_ms = os.path.getsize(path), time.time_ns() // 1_000_000
+    return RowFile(name, path, size, now_ms, json.dumps(_stats(pq.read_metadata(path))))
 
 
 def _stats(metadata: Any) -> dict[str, Any]:
