@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -38,7 +39,8 @@ class Living(Generic[T]):
         """Keep `item` here for as long as it lives."""
         references = self._references
         number = next(self._numbers)
-        references[number] = weakref.ref(item, lambda _: references.pop(number, None))
+        # When the item goes, `references.pop(number, reference)` takes its reference away.
+        references[number] = weakref.ref(item, partial(references.pop, number))
 
     def __iter__(self) -> Iterator[T]:
         for reference in list(self._references.values()):

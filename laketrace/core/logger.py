@@ -75,7 +75,7 @@ class Logger:
         log._options = options
         log._setup = setup
         # Fields of a call that are none of these need no merging: one look decides.
-        log._taken = _SPECIAL.union(bound)
+        log._taken = _SPECIAL.union(bound) if bound else _SPECIAL
         log._encode_bound()
         return log
 

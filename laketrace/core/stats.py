@@ -17,6 +17,7 @@ code that counts is written to that: it prepares what it needs, then does one ca
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,20 @@ from typing import NamedTuple
 
 count_all: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
 """Do all that an iterator of ticks (`Counter.steps`, `map(next, ...)`) stands for, in one call."""
+
+
+# Held for the length of an addition, by all counters: a logger has some twenty of them.
+_lock = threading.RLock()
+
+
+def _renew() -> None:
+    """In a forked child: a free lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 class Counter:
@@ -41,14 +56,13 @@ class Counter:
     (10, 10)
     """
 
-    __slots__ = ("_added", "_lock", "_reads", "tick", "ticks")
+    __slots__ = ("_added", "_reads", "tick", "ticks")
 
     def __init__(self) -> None:
         self.ticks = count()
         self.tick: Callable[[], int] = self.ticks.__next__
         self._reads = 0
         self._added = 0
-        self._lock = threading.RLock()
 
     def steps(self, number: int) -> Iterator[int]:
         """`number` ticks, to be done by `count_all`."""
@@ -56,13 +70,13 @@ class Counter:
 
     def add(self, number: int) -> None:
         """Raise it by `number` at once."""
-        with self._lock:
+        with _lock:
             self._added += number
 
     @property
     def value(self) -> int:
         """The number now."""
-        with self._lock:
+        with _lock:
             try:
                 ticks = self.tick()
             finally:

@@ -13,7 +13,6 @@ Threads: one at a time; the sink's lock sees to that. After a fork the lock stay
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator
 
 from laketrace.core.notice import say
@@ -49,7 +48,7 @@ class Holding:
         self.log_dir = log_dir
         self.stem = stem
         self.last: Key = ("", 0)
-        self.findings: deque[Finding] = deque()
+        self.findings: list[Finding] = []
         self._root = stem
         self._logger_name = logger_name
         self._mode = mode

@@ -27,6 +27,7 @@ _SEGMENT = re.compile(
     r"(?P<stem>.+)\.log\.(?P<stamp>\d{8}_\d{6})(?:\.(?P<number>\d+))?(?P<suffix>\.[a-z0-9]+)?",
     re.DOTALL,
 )
+_SECOND = re.compile(r"(\.\d+){1,2}")  # what a second process's stem ends with: pid, number
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+=@, ()")
 _MAX_STEM = 150  # bytes; a file system takes 255, and a stamp, a number and a suffix follow
 
@@ -115,14 +116,18 @@ def own_stems(log_dir: str, stem: str, logger_name: str) -> list[str]:
 
     Another logger may be called `<stem>.5`; the journals say whose a stem is.
     """
-    pattern = re.compile(re.escape(stem) + r"(\.\d+){0,2}")
     stems = {os.path.basename(path)[: -len(".log")] for path in active_files(log_dir)}
     stems.update(segment.stem for segment in find_segments(log_dir))
     stems.update(name[: -len(".stream")] for name in _sidecars(log_dir))
     return sorted(
         name
         for name in stems
-        if name == stem or (pattern.fullmatch(name) and _writers(log_dir, name) == {logger_name})
+        if name == stem
+        or (
+            name.startswith(stem)
+            and _SECOND.fullmatch(name, len(stem))
+            and _writers(log_dir, name) == {logger_name}
+        )
     )
 
 

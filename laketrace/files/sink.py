@@ -375,7 +375,7 @@ class FileSink(LogFile):
         """Log what was found on disk; in no turn, because it is a record like any other."""
         findings = self._holding.findings
         while findings and self._on_finding is not None and not self._turning:
-            self._on_finding(findings.popleft())
+            self._on_finding(findings.pop(0))
 
     def hold(self) -> None:
         """Over a fork: no rotation is half done."""
