@@ -167,7 +167,7 @@ def test_prints_and_exceptions_of_logging_come_too(
     """What a worker prints, and exceptions that `logging` reported, have a record each."""
 
     def check(x: int) -> int:
-        print("seen", x)
+        print(f"seen {x}")
         try:
             return 1 // x
         except ZeroDivisionError:
