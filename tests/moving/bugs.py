@@ -208,7 +208,7 @@ def b9_an_upload_goes_where_it_was_told_to() -> None:
 
     assert log.upload_log_to_lakehouse(str(target)) is True
 
-    files = [path for path in target.rglob("*") if path.is_file()]
+    files = [path for path in [target, *target.rglob("*")] if path.is_file()]
     assert any("table loaded" in path.read_text("utf-8") for path in files)
 
 
