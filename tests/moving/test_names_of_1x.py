@@ -54,7 +54,10 @@ GONE = {
     ],
 }
 LEVELS = ["trace", "debug", "info", "success", "warning", "error", "critical"]
-METHODS = [*LEVELS, "exception", "log_structured", "bind", "tail", "close"]
+METHODS = [
+    *(*LEVELS, "exception", "log_structured", "bind", "tail", "close"),
+    "upload_log_to_lakehouse",
+]
 
 
 @pytest.fixture
@@ -149,6 +152,14 @@ def test_the_attributes_of_1x_are_there(tmp_path: Path) -> None:
     assert log.runtime_metadata.platform.value == "local"
     assert {"hostname", "pid", "run_id", "metadata"} <= set(dir(log.runtime_metadata))
     log.close()
+
+
+def test_upload_log_to_lakehouse_says_whether_it_worked(log: Any, tmp_path: Path) -> None:
+    """It returns a bool and never raises, as in 1.x."""
+    log.info("table loaded")
+
+    assert log.upload_log_to_lakehouse(str(tmp_path / "lake"), max_retries=0) is True
+    assert log.upload_log_to_lakehouse("") is False
 
 
 def test_the_same_name_is_the_same_logger(log: Any) -> None:
