@@ -1,9 +1,9 @@
 """The annex that brings finished segments to the lakehouse, exactly once.
 
-Floor 7. Stands on: lakehouse.options, lakehouse.report, lakehouse.uploader.
+Floor 7. Stands on: lakehouse.options, lakehouse.report, lakehouse.shipper, lakehouse.uploader.
 
-`upload_dir` is behind `laketrace.upload`, `upload_logger` behind `log.upload`, and
-`upload_log_to_lakehouse` is the method of 1.x.
+`upload_dir` is behind `laketrace.upload`, `upload_logger` behind `log.upload`, `start_shipper`
+behind the settings `upload_...`, and `upload_log_to_lakehouse` is the method of 1.x.
 """
 
 from __future__ import annotations
@@ -14,9 +14,17 @@ from typing import Any
 
 from laketrace.lakehouse.options import make_options
 from laketrace.lakehouse.report import Failure, UploadReport
+from laketrace.lakehouse.shipper import start_shipper, upload_as_1x, upload_log
 from laketrace.lakehouse.uploader import run_upload
 
-__all__ = ["Failure", "UploadReport", "upload_dir"]
+__all__ = [
+    "Failure",
+    "UploadReport",
+    "start_shipper",
+    "upload_dir",
+    "upload_log_to_lakehouse",
+    "upload_logger",
+]
 
 
 def upload_dir(
@@ -53,3 +61,45 @@ def upload_dir(
         request_timeout=request_timeout, timeout=timeout, store=options,
     )  # fmt: skip
     return run_upload(os.path.abspath(log_dir), order)
+
+
+def upload_logger(
+    log: Any,
+    target: str | os.PathLike[str] | None = None,
+    table: str | os.PathLike[str] | None = None,
+    **changed: Any,
+) -> UploadReport:
+    """Finish the active file of a logger and bring all that it has written to the lakehouse.
+
+    Without `target` and `table` the settings `upload_target` and `upload_table` say where to.
+    `changed` are `delete_after`, `retries`, `request_timeout`, `timeout` and `store` (the
+    store's options) as in `upload_dir`, instead of the settings. The report is also logged, as a
+    record that the next upload takes along.
+
+    Raises `ConfigError` when there is no destination or a wrong one, and `MissingExtraError`.
+
+    >>> import tempfile
+    >>> from laketrace import get_logger
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     log = get_logger("doctest_upload", log_dir=f"{folder}/logs", stdout=False)
+    ...     log.info("table loaded", rows=3)
+    ...     report = upload_logger(log, f"{folder}/copies")
+    ...     log.close()
+    >>> report.ok, report.segments, report.records
+    (True, 1, 1)
+    """
+    return upload_log(log, target, table, changed)
+
+
+def upload_log_to_lakehouse(
+    log: Any, target_path: str | os.PathLike[str], max_retries: int = 2
+) -> bool:
+    """Copy every segment of a logger to `target_path`; whether all of them are there now.
+
+    As in 1.x it never raises, and tries `max_retries` times more after a passing fault; unlike
+    1.x it sends what rotations have finished too.
+
+    >>> upload_log_to_lakehouse(None, "")
+    False
+    """
+    return upload_as_1x(log, target_path, max_retries)

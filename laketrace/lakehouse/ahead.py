@@ -27,8 +27,11 @@ def map_ahead(
     >>> list(map_ahead(abs, [-1, 2, -3]))
     [1, 2, 3]
     """
-    from concurrent.futures import ThreadPoolExecutor
-
+    try:
+        from concurrent.futures import ThreadPoolExecutor
+    except RuntimeError:  # it registers something for the exit, which has begun
+        yield from map(work, items)
+        return
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="laketrace-rows") as pool:
         try:

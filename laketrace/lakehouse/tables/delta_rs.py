@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from importlib import import_module
 from itertools import chain
 from tempfile import TemporaryDirectory
@@ -177,7 +176,7 @@ class DeltaRsTable:
         with TemporaryDirectory(prefix="laketrace-", dir=local_disk()) as folder:
             file = self._row_file.write_rows(folder, chain([first], batches))
             target = open_target(self._location, self._given, limit)
-            target.send(file.name, partial(open, file.local, "rb"), file.size)
+            target.send(file.name, file.open, file.size)
         return _Pending(slices, source, file)
 
     def _commit(self, table: Any, app_id: str, version: int, file: Any) -> None:

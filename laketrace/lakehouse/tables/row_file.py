@@ -18,7 +18,7 @@ import os
 import time
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from uuid import uuid4
 
 from laketrace.errors import need
@@ -48,6 +48,10 @@ class RowFile(NamedTuple):
     size: int
     modified_ms: int
     stats: str
+
+    def open(self) -> BinaryIO:
+        """Its bytes, as long as the local file is there."""
+        return open(self.local, "rb")
 
 
 def write_rows(folder: str, batches: Iterable[Any]) -> RowFile:
