@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from laketrace.pipeline.metrics import data_quality_metric, pipeline_metric
+    from laketrace.pipeline.quality import ExpectationFailed
     from laketrace.pipeline.runs import Run, Stage, start_run
     from laketrace.pipeline.summary import Summary, Timing
 
 _NAMES = {
+    "ExpectationFailed": "quality",
     "Run": "runs",
     "Stage": "runs",
     "Summary": "summary",
@@ -23,6 +25,7 @@ _NAMES = {
     "start_run": "runs",
 }
 __all__ = [
+    "ExpectationFailed",
     "Run",
     "Stage",
     "Summary",

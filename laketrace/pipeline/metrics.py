@@ -77,8 +77,9 @@ def write_metric(
     dims: Mapping[str, Any] | None,
     kind: str,
     unit: str | None,
+    basis: str | None = None,
 ) -> None:
-    """Check a metric, log it and keep its value."""
+    """Check a metric, log it and keep its value; `basis` says how one was come by."""
     problems = []
     number = _number(value)
     if number is None:
@@ -91,6 +92,8 @@ def write_metric(
     fields: dict[str, Any] = {"metric_name": name, "metric_value": number, "metric_type": kind}
     if unit is not None:
         fields["unit"] = unit
+    if basis is not None:
+        fields["basis"] = basis
     if dims:
         fields["dims"] = dims
     log.info(name, event=event, **fields)

@@ -1,6 +1,7 @@
 """Runs and stages: who began what, how long it took, and where it failed.
 
-Floor 7. Stands on: core.context, files.runs, pipeline.metrics, pipeline.summary.
+Floor 7. Stands on: core.context, files.runs, pipeline.checking, pipeline.metrics, pipeline.quality,
+pipeline.summary.
 
 A run and its stages are ordinary records: `run_start`, `run_end`, `stage_start`, `stage_end`. All
 that is logged inside carries `run_name` and `stage`, whichever logger logs it. An exception is
@@ -17,7 +18,7 @@ import inspect
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from contextvars import ContextVar
 from types import TracebackType
@@ -25,7 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 from laketrace.core.context import contextualize
 from laketrace.files.runs import begin_run, end_run
+from laketrace.pipeline.checking import Checking, figures_of
 from laketrace.pipeline.metrics import pipeline_metric, write_metric
+from laketrace.pipeline.quality import ExpectationFailed, expectation
 from laketrace.pipeline.summary import Summary, Timing
 
 if TYPE_CHECKING:
@@ -131,6 +134,7 @@ class Stage:
         self.path = name
         self.attempt = 0
         self.metrics: dict[str, float] = {}
+        self._checking = Checking(run.log, name, self.metrics)
         self._began = 0.0
         self._stack = ExitStack()
 
@@ -139,6 +143,7 @@ class Stage:
         inside = outer is not None and outer.run is self.run
         self.path = f"{outer.path}/{self.name}" if outer is not None and inside else self.name
         self.attempt = self.run.next_attempt(self.path)
+        self._checking = Checking(self.run.log, self.path, self.metrics)
         self._stack = ExitStack()
         self._stack.enter_context(contextualize(run_name=self.run.name, stage=self.path))
         token = _stage_now.set(self)
@@ -153,7 +158,11 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        run, ended = self.run, time.monotonic()
+        run = self.run
+        missed = self._checking.finish(failed=error is not None)
+        if missed and error is None:
+            error = ExpectationFailed(self.path, missed)
+        ended = time.monotonic()
         seconds = round(ended - self._began, 6)
         status = "ok" if error is None else "failed"
         if error is not None and run.failed_stage is None:
@@ -171,6 +180,8 @@ class Stage:
         kept = dict(self.metrics)
         run.note(Timing(self.path, self.attempt, status, max(begin, 0.0), seconds, kept))
         self._stack.close()
+        if missed and error is not None and kind is None:
+            raise error
 
     async def __aenter__(self) -> Stage:
         return self.__enter__()
@@ -197,6 +208,70 @@ class Stage:
         pipeline_metric(
             self.run.log, self.path, name, value, dims, metric_type=metric_type, unit=unit
         )
+
+    def observe(
+        self,
+        data: Any,
+        *,
+        name: str = "data",
+        nulls: Sequence[str] = (),
+        min_max: Sequence[str] = (),
+        distinct: Sequence[str] = (),
+    ) -> Any:
+        """Log figures of data, and give them back: rows, and those of the columns that are named.
+
+        `nulls`, `min_max`, `distinct`: columns whose share of nulls (percent, 0 to 100), extremes
+        and number of distinct values are told. Records: `pipeline.<stage>.<name>.row_count`,
+        `dq.<name>.null_percent`, `.min`, `.max`, `.distinct` with `dims.column`; `basis` says how
+        a figure was come by: `computed` from data in this process (pandas, Polars, Arrow by the
+        extra `quality`; lists of dicts), exactly.
+
+        Raises `ConfigError` for other data, and for columns that they have not.
+
+        >>> from laketrace import get_logger
+        >>> log = get_logger("doctest.observe", log_dir=None, stdout=False)
+        >>> with log.run("daily") as run, run.stage("bronze") as stage:
+        ...     rows = stage.observe([{"id": 1}, {"id": None}], name="orders", nulls=["id"])
+        ...     stage.expect("id is mostly there", column="id", max_null_percent=50)
+        >>> stage.metrics
+        {'orders.row_count': 2}
+        >>> log.close()
+        """
+        return self._checking.observe(data, name, figures_of(name, nulls, min_max, distinct))
+
+    def expect(
+        self,
+        description: str,
+        *,
+        column: str | None = None,
+        name: str | None = None,
+        max_null_percent: float | None = None,
+        min: Any = None,
+        max: Any = None,
+        in_set: Collection[Any] | None = None,
+        matches: str | None = None,
+        unique: bool = False,
+        min_rows: int | None = None,
+        max_rows: int | None = None,
+        on_fail: str = "warn",
+    ) -> None:
+        """Say what the data are to be like: those observed as `name`, or else those observed last.
+
+        Before the first `observe` it waits for it. `max_null_percent` is 0 to 100; `min` and `max`
+        are inclusive; `matches` is a regular expression for the whole text, in the language of the
+        library that holds the data; nulls are left to `max_null_percent` by all the others. Each
+        check is a record `expectation` with `rule`, `limit`, `observed`, `passed`, and `reason`
+        where it could not be made. With `on_fail="error"` a check that fails, or cannot be made,
+        fails the stage at its end, with `ExpectationFailed` for all of them.
+
+        Raises `ConfigError` for wrong settings, and for a column that the data have not.
+        """
+        rules = {
+            "max_null_percent": max_null_percent, "min": min, "max": max, "in_set": in_set,
+            "matches": matches, "unique": unique, "min_rows": min_rows, "max_rows": max_rows,
+        }  # fmt: skip
+        expected = expectation(description, column, on_fail, rules)
+        self._checking.expect(expected._replace(name=name))
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Make each call of `function` (or coroutine) a stage, tried again after a failure."""
