@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import threading
+from importlib import import_module
 from typing import Any
 
 from laketrace.core.notice import forget, say
@@ -121,6 +122,9 @@ class Shipper:
 
     def start(self) -> None:
         """Begin; where no thread can be had, only the upload at close is left."""
+        if self._order.table is not None:
+            # Arrow needs it, and it cannot be imported any more when the exit has begun.
+            import_module("concurrent.futures.thread")
         self._log.at_close(self.close)
         try:
             self._thread.start()
