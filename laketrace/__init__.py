@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from laketrace.core.stats import Stats
     from laketrace.errors import ConfigError, LakeTraceError, MissingExtraError, UploadError
     from laketrace.files.read import read
+    from laketrace.lakehouse import upload
     from laketrace.runtime import RuntimeContext, detect_runtime, stop_spark_if_active
     from laketrace.security import (
         escape_format_strings,
@@ -49,6 +50,7 @@ _NAMES = {
     "read": "files.read",
     "sanitize_message": "security",
     "stop_spark_if_active": "runtime",
+    "upload": "lakehouse",
 }
 __all__ = [
     "ConfigError",
@@ -71,6 +73,7 @@ __all__ = [
     "read",
     "sanitize_message",
     "stop_spark_if_active",
+    "upload",
 ]
 
 

@@ -43,6 +43,16 @@ def annexed(cls: type) -> type:
     return cls
 
 
+def check_destination(target: Any, table: Any) -> None:
+    """Raise `ConfigError` for a destination of uploads that cannot be meant."""
+    import_module("laketrace.lakehouse.options").make_options(target, table)
+
+
+def start_shipping(log: Any) -> None:
+    """Give a logger the uploads in the background and at close that its settings ask for."""
+    import_module("laketrace.lakehouse.shipper").start_shipper(log)
+
+
 def new_logger(name: str, config: Any, run_id: str | None) -> Any:
     """What `Logger(...)` makes; `setup` stands above the core and is loaded by then."""
     return import_module("laketrace.setup").create_logger(name, config, run_id)

@@ -1,6 +1,6 @@
 """One logger, put together from its settings: engine, places, sinks, queues, handlers.
 
-Floor 5. Stands on: adding, config, core.console, core.context, core.encode, core.engine,
+Floor 5. Stands on: adding, annexes, config, core.console, core.context, core.encode, core.engine,
 core.handler, core.logger, core.making, core.notice, core.queue, core.record, core.stdlib,
 files.place, files.read, files.recovery, files.runs, files.segment, files.sink, forms, runtime,
 runtime.worker.
@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from laketrace.adding import check_added, is_path
+from laketrace.annexes import check_destination, start_shipping
 from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.core.console import StreamSink
 from laketrace.core.context import fields_now
@@ -78,6 +79,7 @@ class Assembly:
         self._on_close = on_close
         self.runtime = detect_runtime()
         self.place: Place | None = None
+        self._shipping = False
         source = Source(
             name,
             self.runtime.hostname,
@@ -93,7 +95,11 @@ class Assembly:
     # -- the handlers that settings ask for ---------------------------------------------------
 
     def start(self) -> None:
-        """Open what the settings ask for, and say where this run runs."""
+        """Open what the settings ask for, and say where this run runs.
+
+        Raises `ConfigError` for a destination of uploads that cannot be meant.
+        """
+        _check_destination(self.config)
         self._follow()
         for handler in self._own_handlers([]):
             self._add(handler)
@@ -102,6 +108,18 @@ class Assembly:
             if context:
                 self.logger.info("run started", event="runtime", **context)
         self._end_lost_runs()
+        self._ship()
+
+    def _ship(self) -> None:
+        """Let the annex ship what is written here, where there is a destination or was one."""
+        spooled = self.place is not None and self.place.spooled
+        if not (spooled or self._shipping or _ships(self.config)) or is_executor():
+            return
+        self._shipping = True
+        try:
+            start_shipping(self.logger)
+        except Exception as error:  # logging goes on, and the files wait for a later upload
+            say(f"uploads of {self.name} do not start: {error}", key=f"upload {self.name}")
 
     def _end_lost_runs(self) -> None:
         """Write the end of runs that were killed, in their name."""
@@ -122,6 +140,7 @@ class Assembly:
             self.engine.refresh()
         if config == self.config:
             return
+        _check_destination(config)
         self.config = config
         self._follow()
         old = [handler for handler in self.engine.handlers.values() if handler.own]
@@ -129,6 +148,7 @@ class Assembly:
         self.engine.replace(old, new)
         for handler in new:
             self._begin(handler)
+        self._ship()
 
     def _add(self, handler: Handler) -> None:
         self.engine.add(handler)
@@ -368,7 +388,12 @@ class Assembly:
 
 
 def _ships(config: LakeTraceConfig) -> bool:
-    return bool(config.get("upload_target") or config.get("upload_table"))
+    return bool(config["upload_target"] or config["upload_table"])
+
+
+def _check_destination(config: LakeTraceConfig) -> None:
+    if _ships(config) and not is_executor():
+        check_destination(config["upload_target"], config["upload_table"])
 
 
 def _path_of(sink: LineSink) -> str:

@@ -1,7 +1,6 @@
 """The security helpers of 1.x, under their names, on the rules that the logger itself uses.
 
-Floor 6. Stands on: core.clean, core.encode, core.integrity, core.redact, core.secretnames,
-errors.
+Floor 6. Stands on: core.clean, core.encode, core.integrity, core.redact, core.secretnames, errors.
 
 None of them is needed for logging: a logger redacts by name by itself, and by value with
 `mask_pii=True`. They are for data on its way elsewhere. What 1.x got wrong is right here: masking

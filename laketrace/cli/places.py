@@ -97,7 +97,7 @@ def _by_settings() -> Logs:
 def _by_name(name: str) -> Logs:
     places = log_directories()
     for place in places:
-        stems = own_stems(place, safe_stem(name))
+        stems = own_stems(place, safe_stem(name), name)
         if stems:
             return Logs(place, tuple(stems))
     where = places[0] if places else os.getcwd()

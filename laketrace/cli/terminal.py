@@ -63,7 +63,7 @@ def table_lines(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str
     """Rows as aligned text lines; a column of numbers stands to the right.
 
     >>> table_lines(["n"], [[None], [1234.5]])
-    ['n', '', '1,234.5']
+    ['      n', '', '1,234.5']
     """
     cells = [[_cell(value) for value in row] for row in rows]
     right = [bool(column) and all(map(_is_number, column)) for column in zip(*rows, strict=True)]

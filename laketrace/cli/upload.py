@@ -11,7 +11,7 @@ from laketrace.cli.places import find_logs
 from laketrace.cli.terminal import DONE, FAILED, Output, UsageError, progress, shown_bytes
 from laketrace.cli.waiting import filled_active_files, waiting_segments
 from laketrace.config import LakeTraceConfig
-from laketrace.lakehouse import upload_dir
+from laketrace.lakehouse import upload
 from laketrace.lakehouse.options import make_options
 
 SUMMARY = "bring finished segments to a target and a Delta table, exactly once"
@@ -80,7 +80,7 @@ def _settings(options: argparse.Namespace) -> LakeTraceConfig:
 
 def _upload(directory: str, config: LakeTraceConfig, out: Output) -> int:
     with progress(f"uploading {directory}"):
-        report = upload_dir(
+        report = upload(
             directory,
             config["upload_target"],
             config["upload_table"],

@@ -1,7 +1,7 @@
 """The active file: one write a record, rotation without a pause, nothing shared.
 
-Floor 2. Stands on: core.fork, core.notice, core.stats, files.active, files.holding,
-files.janitor, files.logfile, files.recovery, files.segment, files.upkeep.
+Floor 2. Stands on: core.fork, core.notice, core.stats, files.active, files.holding, files.janitor,
+files.logfile, files.recovery, files.segment, files.upkeep.
 
 A record is one `write` on an `O_APPEND` descriptor, by the thread that logs and without a lock:
 what was logged before a SIGKILL is in the file, and threads do not queue behind each other. All

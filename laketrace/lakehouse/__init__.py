@@ -2,7 +2,7 @@
 
 Floor 7. Stands on: lakehouse.options, lakehouse.report, lakehouse.shipper, lakehouse.uploader.
 
-`upload_dir` is behind `laketrace.upload`, `upload_logger` behind `log.upload`, `start_shipper`
+`upload` is behind `laketrace.upload`, `upload_logger` behind `log.upload`, `start_shipper`
 behind the settings `upload_...`, and `upload_log_to_lakehouse` is the method of 1.x.
 """
 
@@ -21,13 +21,13 @@ __all__ = [
     "Failure",
     "UploadReport",
     "start_shipper",
-    "upload_dir",
+    "upload",
     "upload_log_to_lakehouse",
     "upload_logger",
 ]
 
 
-def upload_dir(
+def upload(
     log_dir: str | os.PathLike[str],
     target: str | os.PathLike[str] | None = None,
     table: str | os.PathLike[str] | None = None,
@@ -52,7 +52,7 @@ def upload_dir(
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     report = upload_dir(folder, target=f"{folder}/copies")
+    ...     report = upload(folder, target=f"{folder}/copies")
     >>> report.ok, report.segments
     (True, 0)
     """
@@ -73,7 +73,7 @@ def upload_logger(
 
     Without `target` and `table` the settings `upload_target` and `upload_table` say where to.
     `changed` are `delete_after`, `retries`, `request_timeout`, `timeout` and `store` (the
-    store's options) as in `upload_dir`, instead of the settings. The report is also logged, as a
+    store's options) as in `upload`, instead of the settings. The report is also logged, as a
     record that the next upload takes along.
 
     Raises `ConfigError` when there is no destination or a wrong one, and `MissingExtraError`.

@@ -1,7 +1,7 @@
 """Segments become files of a target: one each, under one name, with one content.
 
-Floor 7. Stands on: errors, lakehouse.ledger, lakehouse.retry, lakehouse.source, lakehouse.steps,
-lakehouse.stream, lakehouse.targets.
+Floor 7. Stands on: errors, files.segment, lakehouse.ledger, lakehouse.retry, lakehouse.source,
+lakehouse.steps, lakehouse.stream, lakehouse.targets.
 
     <target>/<logger_name>/<run_id>/<stream>-<segment>[.gz ...]
 

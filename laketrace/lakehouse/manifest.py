@@ -1,6 +1,6 @@
 """The manifest of a run's folder: what is there, so that a reader can prove it complete.
 
-Floor 7. Stands on: lakehouse.ledger, lakehouse.steps, lakehouse.stream, lakehouse.targets.
+Floor 7. Stands on: lakehouse.ledger, lakehouse.stream, lakehouse.targets.
 
 Each stream has a manifest of its own, so no two uploaders overwrite each other's: the first one
 in a folder is `_manifest.json`, those of further streams `_manifest.<n>.json`. Where a store

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Options(NamedTuple):
-    """A checked order for an upload; see `upload_dir` for what each item means."""
+    """A checked order for an upload; see `upload` for what each item means."""
 
     target: Location | None
     table: TableName | None

@@ -1,7 +1,7 @@
 """A logger's own uploads: asked for, every few minutes in the background, at close and at exit.
 
-Floor 7. Stands on: core.notice, files.segment, lakehouse.options, lakehouse.report,
-lakehouse.retry, lakehouse.uploader, runtime.
+Floor 7. Stands on: core.notice, files.segment, lakehouse.ledger, lakehouse.options,
+lakehouse.report, lakehouse.retry, lakehouse.uploader, runtime.
 
 `ship` finishes the active file and uploads what the logger, its second processes, its forked
 children and its earlier, dead runs have finished. An active file that holds nothing but reports
@@ -169,6 +169,7 @@ class Shipper:
         if self._over.is_set() or os.getpid() != self._pid:
             return
         self._over.set()
+        _shippers.pop(self._log.name, None)
         left = min(seconds, _AT_CLOSE_SECONDS)
         if not self._at_close or left <= 0 or not self._idle.acquire(timeout=left / 2):
             return

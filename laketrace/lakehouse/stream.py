@@ -1,7 +1,6 @@
 """The streams of a directory: which segments are there, settled, and who wrote them.
 
-Floor 7. Stands on: files.segment, lakehouse.rows, lakehouse.source,
-lakehouse.targets.base.
+Floor 7. Stands on: files.segment, lakehouse.rows, lakehouse.source, lakehouse.targets.base.
 
 A directory is listed twice and the two lists are put together: a file that is renamed (when its
 archive is ready) while one list is read may be missing from that list, but not from both. Without

@@ -1,9 +1,10 @@
 """What a stage observed and expects, from the first `observe` to the end of the stage.
 
-Floor 7. Stands on: errors, pipeline.figures, pipeline.metrics, pipeline.quality.
+Floor 7. Stands on: errors, pipeline.figures, pipeline.metrics, pipeline.observed, pipeline.quality.
 
 Figures of data in this process are computed and logged where `observe` is called, and checked where
-`expect` is; the data are held until the stage ends. Threads: any; what is told of one observation
+`expect` is; the data are held until the stage ends. Figures of a Spark DataFrame are logged and
+checked when the stage ends, as far as they are known then. Threads: any; what is told of one observation
 is told once.
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from laketrace.errors import ConfigError
 from laketrace.pipeline.figures import Data, Figure, NotKnown
 from laketrace.pipeline.metrics import write_metric
+from laketrace.pipeline.observed import Observed, is_spark
 from laketrace.pipeline.quality import Expectation, Result, percent
 
 if TYPE_CHECKING:
@@ -37,13 +39,22 @@ class Checking:
         self._lock = threading.RLock()
 
     def observe(self, data: Any, name: str, figures: Sequence[Figure]) -> Any:
-        """Log the figures of data, and check what is expected of them; gives the data back."""
+        """Log the figures of data, and check what is expected of them; gives the data back.
+
+        Those of Spark come back as another DataFrame, and their figures when the stage ends.
+        """
         with self._lock:
             mine = [item for item in self._waiting if item.name in (None, name)]
+            wanted = [*figures, *(each for item in mine for each in item.figures())]
+            if is_spark(data):
+                observed = Observed(name, data, wanted)
+                self._bind(mine, observed)
+                self._unread.append((observed, figures))
+                return observed.frame
             source = Data(name, data)
-            source.prepare([*figures, *(each for item in mine for each in item.figures())])
-            self._waiting = [item for item in self._waiting if item not in mine]
-            self._sources.append(source)
+            source.prepare(wanted)
+            self._bind([], source)
+            self._waiting = [pair for pair in self._waiting if pair not in mine]
             self._report(source, figures)
             for item in mine:
                 self._check(item, source)

@@ -137,11 +137,11 @@ def manifested_in(target: str) -> dict[str, dict[str, Any]]:
 def upload_elsewhere(
     log_dir: str, crash_at: str = "", wait: bool = True, **arguments: Any
 ) -> subprocess.Popen[str]:
-    """`upload_dir` in a process of its own, which a step may kill; prints the report as JSON."""
+    """`upload` in a process of its own, which a step may kill; prints the report as JSON."""
     code = (
-        "import json, sys; from laketrace.lakehouse import upload_dir; "
+        "import json, sys; from laketrace.lakehouse import upload; "
         "log_dir, arguments = json.loads(sys.argv[1]); "
-        "print(json.dumps(upload_dir(log_dir, **arguments).to_dict()))"
+        "print(json.dumps(upload(log_dir, **arguments).to_dict()))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, json.dumps([log_dir, arguments])],

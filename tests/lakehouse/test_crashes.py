@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from laketrace.lakehouse import upload_dir
+from laketrace.lakehouse import upload
 from laketrace.lakehouse.ledger import read_done
 from laketrace.lakehouse.steps import STEPS
 from tests.lakehouse.logs import (
@@ -42,7 +42,7 @@ def test_killed_at_any_step_everything_arrives_once(tmp_path, step, time):
     places = {"target": target, "table": table, "delete_after": True}
 
     killed = upload_elsewhere(log.path, f"{step}:{time}", **places)
-    report = upload_dir(log.path, **places)
+    report = upload(log.path, **places)
 
     assert killed.returncode in (0, -signal.SIGKILL), killed.communicate()
     assert time > 1 or killed.returncode == -signal.SIGKILL
@@ -62,7 +62,7 @@ def test_killed_over_and_over_at_random_everything_arrives_once(tmp_path):
         time.sleep(0.4 + moments.random())  # a moment, not a condition: the kill may come too late
         process.kill()
         process.communicate()
-    report = upload_dir(log.path, target=target, table=table)
+    report = upload(log.path, target=target, table=table)
 
     assert report.ok, report
     check(log, target, table)

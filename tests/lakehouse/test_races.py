@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from laketrace.lakehouse import ledger, upload_dir, uploader
+from laketrace.lakehouse import ledger, upload, uploader
 from laketrace.lakehouse.options import make_options
 from tests.lakehouse.logs import (
     LogDir,
@@ -59,7 +59,7 @@ def test_without_locks_uploaders_of_one_directory_double_nothing(tmp_path, monke
     target, table = str(tmp_path / "target"), str(tmp_path / "table")
 
     with ThreadPoolExecutor(4) as pool:
-        upload = [pool.submit(upload_dir, log.path, target, table) for _ in range(4)]
+        upload = [pool.submit(upload, log.path, target, table) for _ in range(4)]
         reports = [future.result() for future in upload]
 
     assert all(report.ok for report in reports), reports
@@ -84,7 +84,7 @@ def test_fifty_uploaders_fill_one_table(tmp_path):
     logs = [LogDir(str(tmp_path / f"logs{n}"), stream=f"{n:032x}").fill(2) for n in range(50)]
 
     with ThreadPoolExecutor(50) as pool:
-        reports = list(pool.map(lambda log: upload_dir(log.path, table=table), logs))
+        reports = list(pool.map(lambda log: upload(log.path, table=table), logs))
 
     assert [report for report in reports if not report.ok] == []
     assert lines_in(rows_in(table)) == expected(*logs)

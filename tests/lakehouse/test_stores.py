@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from laketrace.lakehouse import upload_dir
+from laketrace.lakehouse import upload
 from tests.lakehouse.bad_store import bad_store
 from tests.lakehouse.logs import (
     LogDir,
@@ -56,9 +56,9 @@ def test_an_object_store_gets_copies_and_table(log, any_store):
     """S3 and Azure: each segment once, each line once, and again nothing the second time."""
     places = {"target": f"{any_store.url}/logs", "table": f"{any_store.url}/table"}
 
-    report = upload_dir(log.path, options=any_store.delta_options, **places)
+    report = upload(log.path, options=any_store.delta_options, **places)
     os.unlink(os.path.join(log.path, ".laketrace", "orders.ledger"))
-    again = upload_dir(log.path, options=any_store.delta_options, **places)
+    again = upload(log.path, options=any_store.delta_options, **places)
 
     assert report.ok and report.segments == 3, report
     assert again.ok and again.skipped == 3, again
@@ -72,7 +72,7 @@ def test_a_large_segment_goes_in_parts(tmp_path, any_store, monkeypatch):
     log = LogDir(str(tmp_path / "logs"))
     log.add([record(number) for number in range(60_000)])
 
-    report = upload_dir(log.path, f"{any_store.url}/logs", options=any_store.delta_options)
+    report = upload(log.path, f"{any_store.url}/logs", options=any_store.delta_options)
 
     assert report.ok, report
     assert copies_in_store(any_store) == log.files
@@ -84,7 +84,7 @@ def test_passing_faults_are_tried_again(log, bad_bucket):
     store.answers = [500, None, 429, None, None, 503, None, 500]
     store.dies = 2
 
-    report = upload_dir(log.path, f"{url}/logs", f"{url}/table", options=options)
+    report = upload(log.path, f"{url}/logs", f"{url}/table", options=options)
 
     assert report.ok and report.segments == 3, report
     assert lines_in(rows_in(f"{url}/table", options)) == expected(log)
@@ -95,7 +95,7 @@ def test_a_forbidden_store_is_not_asked_again(log, bad_bucket):
     store, url, options = bad_bucket
     store.always = 403
 
-    report = upload_dir(log.path, f"{url}/logs", options={**options, "aws_token": "s3cret-t0ken"})
+    report = upload(log.path, f"{url}/logs", options={**options, "aws_token": "s3cret-t0ken"})
 
     assert store.requests == 1
     assert "403" in report.failed[0].reason or "ermission" in report.failed[0].reason
@@ -106,7 +106,7 @@ def test_a_missing_bucket_is_not_asked_again(log, s3_bucket):
     """404 for the bucket is a permanent failure too."""
     begin = time.monotonic()
 
-    report = upload_dir(log.path, "s3://no-such-bucket/logs", options=s3_bucket.delta_options)
+    report = upload(log.path, "s3://no-such-bucket/logs", options=s3_bucket.delta_options)
 
     assert not report.ok and time.monotonic() - begin < 10
 
@@ -118,7 +118,7 @@ def test_a_stalled_store_costs_the_upload_its_time_and_no_more(log, bad_bucket, 
     store.stalls = True
     begin = time.monotonic()
 
-    report = upload_dir(
+    report = upload(
         log.path, **{place: f"{url}/{place}"}, options=options, request_timeout=0.5, timeout=3
     )
 
@@ -146,7 +146,7 @@ def test_a_slow_store_is_given_its_time(log, bad_bucket):
     store, url, options = bad_bucket
     store.pause = 0.1
 
-    assert upload_dir(log.path, f"{url}/logs", f"{url}/table", options=options).ok
+    assert upload(log.path, f"{url}/logs", f"{url}/table", options=options).ok
 
 
 def test_an_upload_killed_against_a_real_store_is_completed(log, s3_bucket):
@@ -155,7 +155,7 @@ def test_an_upload_killed_against_a_real_store_is_completed(log, s3_bucket):
     for step in ("sending", "sent", "writing", "committed"):
         upload_elsewhere(log.path, step, options=s3_bucket.delta_options, **places)
 
-    report = upload_dir(log.path, options=s3_bucket.delta_options, **places)
+    report = upload(log.path, options=s3_bucket.delta_options, **places)
 
     assert report.ok, report
     assert copies_in_store(s3_bucket) == log.files
@@ -166,9 +166,9 @@ def test_a_mount_that_refuses_nearly_everything_gets_each_segment_once(log, fuse
     """No append, no rename, no seek, no lock: written whole, closed, read back."""
     target = os.path.join(fuse_mount, "logs")
 
-    report = upload_dir(log.path, target)
+    report = upload(log.path, target)
     log.add([record(77)])
-    again = upload_dir(log.path, target)
+    again = upload(log.path, target)
 
     assert report.ok and again.ok and again.segments == 1, (report, again)
     assert copies_in(target) == log.files
@@ -181,9 +181,9 @@ def test_a_mount_that_fails_is_tried_again_and_told(log, fuse_mount, operation):
     target = os.path.join(fuse_mount, "logs")
     fuse_mount.fail(operation, 5)
 
-    failed = upload_dir(log.path, target, retries=1)
+    failed = upload(log.path, target, retries=1)
     fuse_mount.heal()
-    report = upload_dir(log.path, target)
+    report = upload(log.path, target)
 
     assert not failed.ok and "Input/output error" in failed.failed[0].reason
     assert report.ok
@@ -195,7 +195,7 @@ def test_a_mount_that_hangs_costs_the_upload_its_time_and_no_more(log, fuse_moun
     fuse_mount.fail("open", 0, seconds=8)
     begin = time.monotonic()
 
-    report = upload_dir(log.path, f"{fuse_mount}/logs", request_timeout=0.5, timeout=2)
+    report = upload(log.path, f"{fuse_mount}/logs", request_timeout=0.5, timeout=2)
 
     assert time.monotonic() - begin < 5
     assert "took longer than" in report.failed[0].reason
@@ -210,7 +210,7 @@ def test_killed_while_writing_to_a_mount_the_copy_is_written_anew(log, fuse_moun
     with open(f"{target}/orders/run-1/{name}", "wb") as file:
         file.write(data[: len(data) // 2])
 
-    report = upload_dir(log.path, target)
+    report = upload(log.path, target)
 
     assert report.ok, report
     assert copies_in(target) == log.files
@@ -220,8 +220,8 @@ def test_without_obstore_a_url_says_what_to_install(log):
     """The missing extra is named before anything is sent."""
     code = (
         "import sys; sys.modules['obstore'] = None\n"
-        "from laketrace.lakehouse import upload_dir\n"
-        f"upload_dir({log.path!r}, 's3://bucket/logs')"
+        "from laketrace.lakehouse import upload\n"
+        f"upload({log.path!r}, 's3://bucket/logs')"
     )
 
     failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -15,7 +15,7 @@ import pytest
 
 import laketrace
 from laketrace.files.segment import find_segments, parse_segment, read_done
-from laketrace.lakehouse import copies, upload_dir
+from laketrace.lakehouse import copies, upload
 from laketrace.lakehouse.columns import COLUMNS
 from laketrace.lakehouse.tables import delta_rs
 from tests.lakehouse.logs import (
@@ -51,7 +51,7 @@ def test_segments_reach_target_and_table_once(log, target, table):
     """Each segment is one file, each line one row, and the report counts them."""
     log.fill(4)
 
-    report = upload_dir(log.path, target=target, table=table)
+    report = upload(log.path, target=target, table=table)
 
     assert report.ok and (report.segments, report.records) == (4, sum(log.lines.values()))
     assert report.bytes == sum(map(len, log.files.values()))
@@ -62,10 +62,10 @@ def test_segments_reach_target_and_table_once(log, target, table):
 
 def test_a_second_upload_finds_everything_there(log, target, table):
     """Nothing is sent twice, and the report says what was there."""
-    upload_dir(log.fill(3).path, target=target, table=table)
+    upload(log.fill(3).path, target=target, table=table)
     version = delta_version(table)
 
-    report = upload_dir(log.path, target=target, table=table)
+    report = upload(log.path, target=target, table=table)
 
     assert report.did_nothing and report.skipped == 3
     assert delta_version(table) == version
@@ -73,11 +73,11 @@ def test_a_second_upload_finds_everything_there(log, target, table):
 
 def test_a_lost_ledger_costs_work_and_no_records(log, target, table):
     """Without the ledger, target and table are asked, and nothing is doubled."""
-    upload_dir(log.fill(3).path, target=target, table=table)
+    upload(log.fill(3).path, target=target, table=table)
     for kind in ("ledger", "done"):
         os.unlink(os.path.join(log.path, ".laketrace", f"orders.{kind}"))
 
-    report = upload_dir(log.path, target=target, table=table)
+    report = upload(log.path, target=target, table=table)
 
     assert report.ok and report.skipped == 3 and not report.segments
     assert lines_in(rows_in(table)) == expected(log)
@@ -86,10 +86,10 @@ def test_a_lost_ledger_costs_work_and_no_records(log, target, table):
 
 def test_new_segments_join_what_is_there(log, target, table):
     """A later upload takes what is new; the manifest names all."""
-    upload_dir(log.fill(2).path, target=target, table=table)
+    upload(log.fill(2).path, target=target, table=table)
     log.add([record(99)])
 
-    report = upload_dir(log.path, target=target, table=table)
+    report = upload(log.path, target=target, table=table)
 
     assert (report.segments, report.skipped) == (1, 2)
     assert lines_in(rows_in(table)) == expected(log)
@@ -100,7 +100,7 @@ def test_the_manifest_proves_a_run_complete(log, target):
     """It names each copy with size, digest, records and the first and last time."""
     log.fill(2)
 
-    upload_dir(log.path, target=target)
+    upload(log.path, target=target)
 
     entries = manifested_in(target)
     first = entries[f"{STREAM}-orders.log.20261121_100001"]
@@ -116,7 +116,7 @@ def test_two_streams_of_one_run_have_a_manifest_each(tmp_path, target):
     other = LogDir(str(tmp_path / "other"), stream="f" * 32).fill(2)
 
     for log in (one, other, one):
-        upload_dir(log.path, target=target)
+        upload(log.path, target=target)
 
     names = [name for name in os.listdir(f"{target}/orders/run-1") if name.startswith("_")]
     assert sorted(names) == ["_manifest.1.json", "_manifest.json"]
@@ -129,7 +129,7 @@ def test_segments_are_done_only_when_both_places_have_them(log, target, table):
     os.makedirs(table)
     open(os.path.join(table, "_delta_log"), "w").close()  # a file in the way of the table's log
 
-    report = upload_dir(log.path, target=target, table=table, delete_after=True, retries=0)
+    report = upload(log.path, target=target, table=table, delete_after=True, retries=0)
 
     assert not report.ok and not report.segments
     assert read_done(log.path, "orders") == frozenset()
@@ -141,7 +141,7 @@ def test_local_segments_go_after_both_have_confirmed(log, target, table):
     """`delete_after` removes them, and what is done is noted before that."""
     log.fill(3)
 
-    upload_dir(log.path, target=target, table=table, delete_after=True)
+    upload(log.path, target=target, table=table, delete_after=True)
 
     assert find_segments(log.path) == []
     assert len(read_done(log.path, "orders")) >= 3
@@ -154,10 +154,10 @@ def test_a_segment_with_a_writer_waits_and_so_do_its_successors(log, table):
     log.add([record(3)])
     with open(busy, "ab") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
-        report = upload_dir(log.path, table=table)
+        report = upload(log.path, table=table)
         assert (report.segments, report.waiting) == (1, 2)
 
-    report = upload_dir(log.path, table=table)
+    report = upload(log.path, table=table)
 
     assert (report.segments, report.waiting) == (2, 0)
     assert lines_in(rows_in(table)) == expected(log)
@@ -172,11 +172,11 @@ def test_a_segment_compressed_between_two_tries_is_sent_as_planned(log, target, 
 
     with monkeypatch.context() as patch:
         patch.setattr("laketrace.lakehouse.targets.directory.DirectoryTarget.send", broken)
-        assert not upload_dir(log.path, target=target, retries=0).ok
+        assert not upload(log.path, target=target, retries=0).ok
     with open(path, "rb") as plain, gzip.open(f"{path}.gz", "wb") as packed:
         packed.write(plain.read())
     os.unlink(path)
-    report = upload_dir(log.path, target=target)
+    report = upload(log.path, target=target)
 
     assert report.ok, report
     assert copies_in(target) == log.files
@@ -190,7 +190,7 @@ def test_a_foreign_file_under_the_name_is_left_alone(log, target):
     with open(f"{target}/orders/run-1/{name}", "wb") as file:
         file.write(b"something else that is longer" * 1000)
 
-    report = upload_dir(log.path, target=target)
+    report = upload(log.path, target=target)
 
     assert [failure.reason for failure in report.failed] == [
         f"SegmentError: orders/run-1/{name} is there with other content; it was left alone"
@@ -203,11 +203,11 @@ def test_a_segment_edited_after_it_was_planned_is_refused(log, target, monkeypat
     path = log.add([record(1)])
     with monkeypatch.context() as patch:
         patch.setattr(copies.Copier, "_bring", lambda *arguments: (_ for _ in ()).throw(OSError()))
-        upload_dir(log.path, target=target, retries=0)
+        upload(log.path, target=target, retries=0)
     with open(path, "ab") as file:
         file.write(b"{}\n")
 
-    report = upload_dir(log.path, target=target)
+    report = upload(log.path, target=target)
 
     assert "has changed since its upload began" in report.failed[0].reason
 
@@ -219,7 +219,7 @@ def test_a_damaged_archive_does_not_stop_its_stream(log, table):
     with open(path, "r+b") as file:
         file.truncate(os.path.getsize(path) // 2)
 
-    report = upload_dir(log.path, table=table)
+    report = upload(log.path, table=table)
 
     rows = rows_in(table)
     assert report.ok and report.segments == 2
@@ -235,7 +235,7 @@ def test_a_segment_larger_than_a_commit_arrives_in_several(log, table, monkeypat
     for gz in (False, True):
         log.add([record(number) for number in range(40)], gz=gz)
 
-    report = upload_dir(log.path, table=table)
+    report = upload(log.path, table=table)
 
     assert report.ok and report.segments == 2
     assert lines_in(rows_in(table)) == expected(log)
@@ -251,11 +251,11 @@ def test_uploaders_with_other_commit_sizes_do_not_double_a_unit(log, table, monk
         monkeypatch.setattr(delta_rs, "COMMIT_BYTES", limit)
         with monkeypatch.context() as patch:
             patch.setattr(delta_rs, "step", stop_at("committed", 3))
-            upload_dir(log.path, table=table, retries=0)
+            upload(log.path, table=table, retries=0)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(log.path, ".laketrace", "orders.ledger"))
 
-    assert upload_dir(log.path, table=table).ok
+    assert upload(log.path, table=table).ok
     assert lines_in(rows_in(table)) == expected(log)
 
 
@@ -275,8 +275,8 @@ def test_segments_without_a_journal_are_streams_of_their_own(log, target, table)
     log.fill(2)
     os.unlink(os.path.join(log.path, ".laketrace", "orders.stream"))
 
-    first = upload_dir(log.path, target=target, table=table)
-    second = upload_dir(log.path, target=target, table=table)
+    first = upload(log.path, target=target, table=table)
+    second = upload(log.path, target=target, table=table)
 
     assert (first.segments, second.skipped) == (2, 2)
     assert len(rows_in(table)) == sum(log.lines.values())
@@ -295,7 +295,7 @@ def test_a_dead_process_is_finished_and_uploaded(tmp_path, table):
     )
     died = subprocess.run([sys.executable, "-c", code], check=False)
 
-    report = upload_dir(folder, table=table)
+    report = upload(folder, table=table)
 
     assert died.returncode == -signal.SIGKILL
     rows = rows_in(table)
@@ -314,7 +314,7 @@ def test_a_living_process_keeps_its_file(tmp_path, table):
         segment = log.finish_segment()
         log.info("second")
 
-        report = upload_dir(folder, table=table)
+        report = upload(folder, table=table)
 
         assert report.segments == 1
         assert os.path.exists(log.log_file_path)
@@ -328,7 +328,7 @@ def test_a_file_that_is_not_ours_is_not_touched(tmp_path, target):
     folder.mkdir()
     (folder / "syslog.log").write_text("a line\n")
 
-    report = upload_dir(folder, target=target)
+    report = upload(folder, target=target)
 
     assert report.ok and report.did_nothing
     assert (folder / "syslog.log").read_text() == "a line\n"
@@ -342,7 +342,7 @@ def test_a_table_of_another_shape_is_refused_with_its_columns(log, table):
     deltalake.DeltaTable.create(table, schema)
     path = log.add([record(1)])
 
-    report = upload_dir(log.path, table=table)
+    report = upload(log.path, table=table)
 
     (failure,) = report.failed
     assert "level is long instead of string" in failure.reason
@@ -353,7 +353,7 @@ def test_a_table_of_another_shape_is_refused_with_its_columns(log, table):
 @pytest.mark.parametrize("feature", ["rowTracking", "deletionVectors", "clustering"])
 def test_a_table_that_deltalake_cannot_write_says_so(log, table, feature):
     """The feature is named, and what can write the table."""
-    upload_dir(LogDir(log.path + "2").fill(1).path, table=table)
+    upload(LogDir(log.path + "2").fill(1).path, table=table)
     version = delta_version(table) + 1
     reader = [feature] if feature == "deletionVectors" else []
     features = {
@@ -364,7 +364,7 @@ def test_a_table_that_deltalake_cannot_write_says_so(log, table, feature):
         file.write(json.dumps({"protocol": features}) + "\n")
     log.fill(1)
 
-    report = upload_dir(log.path, table=table, retries=0)
+    report = upload(log.path, table=table, retries=0)
 
     assert feature in report.failed[0].reason and "Spark session" in report.failed[0].reason
 
@@ -372,7 +372,7 @@ def test_a_table_that_deltalake_cannot_write_says_so(log, table, feature):
 def test_the_table_has_the_columns_of_the_design_and_nothing_more(log, table):
     """Reader 1, writer 2, no features, UTC timestamps: every writer can append to it."""
     deltalake = pytest.importorskip("deltalake")
-    upload_dir(log.fill(1).path, table=table)
+    upload(log.fill(1).path, table=table)
 
     made = deltalake.DeltaTable(table)
 
@@ -388,7 +388,7 @@ def test_statistics_find_a_segment_without_reading_the_others(log, table):
     """The log of the table says which file holds which segments and times."""
     deltalake = pytest.importorskip("deltalake")
     log.fill(2)
-    upload_dir(log.path, table=table)
+    upload(log.path, table=table)
 
     pa = pytest.importorskip("pyarrow")
     (add,) = pa.table(deltalake.DeltaTable(table).get_add_actions(flatten=True)).to_pylist()
@@ -401,7 +401,7 @@ def test_statistics_find_a_segment_without_reading_the_others(log, table):
 
 def test_an_empty_directory_is_no_fault(tmp_path, target):
     """Nothing there, nothing done, nothing made."""
-    report = upload_dir(tmp_path / "nothing", target=target)
+    report = upload(tmp_path / "nothing", target=target)
 
     assert report.ok and report.did_nothing
     assert not os.path.exists(target)

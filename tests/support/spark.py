@@ -1,9 +1,9 @@
 """Real Spark for the tests: `spark`, `spark_cluster`, `spark_connect`, `sail`, and `any_connect`.
 
 All are session-scoped. Tests with Spark run behind all others, which so see a process without it.
-One JVM holds one SparkContext: tests that want `spark_cluster` are the very last, and end the
-session of `spark`. The Connect server is a process of its own; while a test uses a
-Connect session, `SPARK_CONNECT_MODE_ENABLED` is set as a Connect client has it.
+A process of a user has one kind of session, so those of Connect end before the first classic one,
+and that of `spark` before `spark_cluster` (one JVM holds one SparkContext). The Connect server is a
+process of its own; a test on it has `SPARK_CONNECT_MODE_ENABLED` set, as a Connect client has.
 
 Each session has Delta Lake. `spark_environ` is the environment of all of them: a program started
 with it (`subprocess.run(..., env={**os.environ, **spark_environ})`) gets the same from a plain
@@ -27,8 +27,8 @@ from tests.support.processes import ROOT, free_port, server
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-JVM = ("spark", "spark_cluster", "spark_connect", "spark_environ")
-LAST = ("spark_environ", "sail", "any_connect", "spark_connect", "spark", "spark_cluster")
+JVM = {"spark", "spark_cluster", "spark_connect", "spark_environ"}
+LAST = ("spark_environ", "sail", "spark_connect", "spark", "spark_cluster")
 CONNECT = ("spark_connect", "sail")
 MODE = "SPARK_CONNECT_MODE_ENABLED"
 NEEDS_SPARK = pytest.mark.extra("pyspark", "py4j")  # py4j: the whole of Spark, not its client only
@@ -45,22 +45,34 @@ appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n
 """
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+OPEN: list[Any] = []  # Connect sessions that are alive
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark what starts Spark, and put it behind the rest, in the order of `LAST`."""
     for item in items:
-        names = getattr(item, "fixturenames", ())
-        if any(name in names for name in JVM):
+        names = _names(item)
+        if names & JVM:
             item.add_marker("spark")
             item.add_marker(NEEDS_SPARK)
         if "sail" in names:
             item.add_marker("sail")
             item.add_marker(NEEDS_SAIL)
+    yield
     items.sort(key=_rank)
 
 
+def _names(item: pytest.Item) -> set[str]:
+    """The fixtures that a test asks for, also those that a parameter names."""
+    parameters = getattr(item, "callspec", None)
+    by_parameter = parameters.params.values() if parameters else ()
+    asked = getattr(item, "fixturenames", ())
+    return {*asked, *(name for name in by_parameter if isinstance(name, str))}
+
+
 def _rank(item: pytest.Item) -> int:
-    names = getattr(item, "fixturenames", ())
+    names = _names(item)
     return max((place for place, name in enumerate(LAST, 1) if name in names), default=0)
 
 
@@ -99,10 +111,6 @@ def spark(spark_environ: dict[str, str]) -> Iterator[SparkSession]:
 @pytest.fixture(scope="session")
 def spark_cluster(spark_environ: dict[str, str]) -> Iterator[SparkSession]:
     """A classic session in this process whose two executors are processes of their own."""
-    from pyspark import SparkContext
-
-    if SparkContext._active_spark_context is not None:
-        SparkContext._active_spark_context.stop()
     yield from _classic_session("local-cluster[2,1,1024]")
 
 
@@ -111,8 +119,9 @@ def spark_connect(spark_environ: dict[str, str]) -> Iterator[SparkSession]:
     """A Spark Connect session with a server in another process."""
     port = free_port()
     command = [sys.executable, "-m", "tests.support.connect_server", str(port)]
+    environ = {name: value for name, value in os.environ.items() if name != MODE}
     process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -134,27 +143,30 @@ def sail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         yield from _connect_session(port)
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("spark_connect", marks=[pytest.mark.spark, NEEDS_SPARK]),
-        pytest.param("sail", marks=[pytest.mark.sail, NEEDS_SAIL]),
-    ]
-)
-def any_connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(params=CONNECT)
+def any_connect(request: pytest.FixtureRequest) -> Any:
     """A Spark Connect session, of Spark and of Sail in turn."""
-    monkeypatch.setenv(MODE, "1")
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(autouse=True)
 def _connect_mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if any(name in request.fixturenames for name in CONNECT):
-        monkeypatch.setenv(MODE, "1")
+    """A test on a Connect session meets the process of a Connect client: that session, no other."""
+    for name in CONNECT:
+        if name in _names(request.node):
+            session = request.getfixturevalue(name)
+            type(session)._default_session = type(session)._active_session.session = session
+            monkeypatch.setenv(MODE, "1")
 
 
 def _classic_session(master: str) -> Iterator[SparkSession]:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
+    while OPEN:
+        OPEN.pop().stop()
+    if SparkContext._active_spark_context is not None:
+        SparkContext._active_spark_context.stop()
     session = SparkSession.builder.master(master).appName("laketrace-tests").getOrCreate()
     yield session
     session.stop()  # does nothing where `spark_cluster` has stopped it
@@ -164,8 +176,11 @@ def _connect_session(port: int) -> Iterator[SparkSession]:
     from pyspark.sql.connect.session import SparkSession as Client
 
     session = Client.builder.remote(f"sc://127.0.0.1:{port}").create()
+    OPEN.append(session)
     yield session
-    session.stop()
+    if session in OPEN:
+        OPEN.remove(session)
+        session.stop()
 
 
 def _pyspark_version() -> str:

@@ -1,7 +1,7 @@
 """`laketrace query`: SQL over log files, archives, uploaded copies and Delta tables alike.
 
-Floor 7. Stands on: cli.places, cli.query.engine, cli.query.files, cli.query.formats,
-cli.query.sql, cli.terminal.
+Floor 7. Stands on: cli.places, cli.query.engine, cli.query.files, cli.query.formats, cli.query.sql,
+cli.terminal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A query is run by DuckDB over log files or a Delta table.
 
-Floor 7. Stands on: cli.query.files, cli.query.sql, cli.query.view, cli.terminal, errors,
-lakehouse.columns, lakehouse.targets.
+Floor 7. Stands on: cli.query.files, cli.query.sql, cli.query.view, cli.tables, cli.terminal,
+errors, lakehouse.columns.
 
 The result is made whole before anything of it is shown, in DuckDB's own memory and beyond that in
 a temporary folder; so a query that fails has shown nothing. Nothing is fetched from a network but
@@ -27,10 +27,10 @@ from laketrace.cli.query.view import (
     select_lines,
     select_table,
 )
+from laketrace.cli.tables import TableError, open_delta
 from laketrace.cli.terminal import Progress, UsageError
 from laketrace.errors import LakeTraceError, need
 from laketrace.lakehouse.columns import NAMES
-from laketrace.lakehouse.targets import storage_token
 
 RESULT = "laketrace_result"
 """The temporary table that the result is in."""
@@ -59,14 +59,14 @@ class Engine:
 
     def over_table(self, query: Query, text: str) -> None:
         """Run a query over the Delta table at a path or URL."""
-        deltalake: Any = need("deltalake", "delta", "laketrace query over a Delta table")
         need("pyarrow.dataset", "delta", "laketrace query over a Delta table")
-        token = storage_token() if text.startswith("abfss:") else None
+        table = open_delta(text)
+        if table is None:
+            raise UsageError(f"there is no Delta table at {text}.")
         try:
-            table = deltalake.DeltaTable(text, token and {"bearer_token": token})
             dataset = table.to_pyarrow_dataset()
-        except deltalake.exceptions.DeltaError as error:
-            raise QueryError(f"the Delta table {text} cannot be read: {error}") from None
+        except Exception as error:  # features that delta-rs cannot read, or the store
+            raise TableError(f"the Delta table {text} cannot be read: {error}") from None
         missing = [name for name in NAMES if name not in dataset.schema.names]
         if missing:
             raise UsageError(f"{text} is no table of log records: it lacks {', '.join(missing)}.")

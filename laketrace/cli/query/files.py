@@ -1,6 +1,6 @@
 """Log files for DuckDB: which there are, and paths under which it can read each of them now.
 
-Floor 7. Stands on: cli.places, cli.terminal, core.notice, files.segment, lakehouse.rows,
+Floor 7. Stands on: cli.places, core.notice, files.segment, lakehouse.columns, lakehouse.rows,
 lakehouse.source, lakehouse.stream.
 
 DuckDB reads plain, gz and zst files itself; other archives are unpacked into a folder of their

@@ -1,6 +1,6 @@
 """The view `logs` over log files: the rows that the Delta table would have, made by DuckDB.
 
-Floor 7. Stands on: cli.query.sql, core.levels, lakehouse.columns, lakehouse.rows.
+Floor 7. Stands on: cli.query.sql, core.levels, lakehouse.columns.
 
 The rules are those of `lakehouse.rows`: a record fills the columns, another JSON object goes whole
 into `fields`, anything else into `raw`. A test compares the two. For speed each line is first held

@@ -1,6 +1,6 @@
 """Tables, and which writer leads to each of them.
 
-Floor 7. Stands on: errors, lakehouse.retry, lakehouse.stream, lakehouse.tables.delta_rs,
+Floor 7. Stands on: lakehouse.retry, lakehouse.stream, lakehouse.tables.delta_rs,
 lakehouse.tables.names.
 
 With an active Spark session Spark writes, for it can write every table that it can read; without

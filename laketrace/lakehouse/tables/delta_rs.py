@@ -1,9 +1,8 @@
 """Rows into a Delta table without Spark: delta-rs, the package deltalake.
 
-Floor 7. Stands on: errors, files.segment, lakehouse.ahead, lakehouse.fast_rows, lakehouse.plan,
-lakehouse.retry, lakehouse.rows, lakehouse.source, lakehouse.steps, lakehouse.stream,
-lakehouse.tables.names, lakehouse.tables.row_file, lakehouse.tables.shape, lakehouse.targets,
-runtime.
+Floor 7. Stands on: errors, files.segment, lakehouse.ahead, lakehouse.plan, lakehouse.retry,
+lakehouse.rows, lakehouse.source, lakehouse.steps, lakehouse.stream, lakehouse.tables.names,
+lakehouse.tables.shape, lakehouse.targets, runtime.
 
 delta-rs does not skip what a transaction id says is there (delta-rs issues 2580, 3821). So for
 each commit: take a snapshot of the table, read from it which version it holds of the stream,

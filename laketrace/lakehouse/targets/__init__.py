@@ -1,7 +1,8 @@
 """Places for files, and which way leads to each of them.
 
 Floor 7. Stands on: errors, lakehouse.targets.base, lakehouse.targets.directory,
-lakehouse.targets.objects, lakehouse.targets.paths, lakehouse.targets.platform, runtime.
+lakehouse.targets.objects, lakehouse.targets.paths, lakehouse.targets.platform, runtime,
+runtime.signals.
 
 Directories and mounts are written directly. URLs go through `obstore` where the user gave
 `upload_options` or no platform is there; on Fabric with the token of its storage, and without

@@ -1,6 +1,7 @@
 """A directory as a target: local disk, or a mount of a platform.
 
-Floor 7. Stands on: lakehouse.retry, lakehouse.steps, lakehouse.targets.base, runtime.
+Floor 7. Stands on: lakehouse.retry, lakehouse.steps, lakehouse.targets.base,
+lakehouse.targets.paths, runtime.signals.
 
 On local disk a file is written under a hidden temporary name, flushed, and linked to its own
 name, so that it appears whole or not at all. The mounts of the platforms know no links and

@@ -1,6 +1,6 @@
 """What a target path means, and the right form for a wrong one.
 
-Floor 7. Stands on: runtime.
+Floor 7. Stands on: runtime.signals.
 
 A path is taken as it is or refused, never rewritten into another place. Nothing is sent or
 created to find out what it means. A path never carries a secret: query strings and user names

@@ -1,0 +1,264 @@
+"""Figures of a Spark DataFrame, taken as its rows flow by: no second pass, and no waiting.
+
+Floor 7. Stands on: pipeline.figures, runtime.session, runtime.signals.
+
+`DataFrame.observe` sits directly on the data, under the write. An `Observation` of Spark blocks
+before an action, says zeros after a failed one, and counts what flowed, which under a `limit` is
+more than its rows. So classic Spark is asked first, by the list of executions behind its own pages,
+whether the first action that ended had success; a Connect client hears figures of successful
+actions alone. Each question has a bounded wait. What is not known keeps the reason.
+
+The private parts of pyspark that are read: `_jsparkSession` and `_jsc` on classic, the
+observation's `_result` and `_error` on Connect. Where they are others, nothing is known.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from laketrace.pipeline.figures import Figure, NotKnown, refuse_unknown
+from laketrace.runtime.session import is_connect
+from laketrace.runtime.signals import PATIENCE, fetch, within
+
+_PAGE = 50  # executions asked for at a time, the newest first
+_BUS_MS = 500  # how long the pages may take to hear of the last action
+_NO_ACTION = "no action of Spark on the observed DataFrame ended in this stage"
+_FAILED = "the first action on the observed DataFrame failed"
+_NO_ANSWER = f"Spark did not answer within {PATIENCE:g} s"
+_KINDS_OF_VALUES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "boolean": (bool,),
+    "date": (date,),
+    "timestamp": (date,),
+    **dict.fromkeys(("byte", "short", "integer", "long", "float", "double"), (int, float)),
+    "decimal": (int, float, Decimal),
+}
+
+
+def is_spark(data: Any) -> bool:
+    """Whether data are a DataFrame of Spark, classic or Connect; pyspark is not imported."""
+    kind = type(data)
+    return kind.__name__ == "DataFrame" and kind.__module__.startswith("pyspark.sql")
+
+
+class Observed:
+    """The figures of a DataFrame under a name; `frame` is the one to go on with.
+
+    Raises `ConfigError` for columns that it has not. What Spark refuses to observe is not known,
+    and costs neither the other figures nor the action.
+    """
+
+    basis = "observed"
+
+    def __init__(self, name: str, data: Any, figures: Iterable[Figure]) -> None:
+        self.name = name
+        self.frame = data
+        self._id = f"laketrace_{uuid.uuid4().hex}"
+        self._spark = data.sparkSession
+        self._connect = is_connect(self._spark)
+        self._known: dict[Figure, Any] = {}
+        self._observation: Any = None
+        self._asked: list[Figure] = []
+        self._why = _NO_ACTION
+        self._after = -1
+        wanted = list(dict.fromkeys(figures))
+        refuse_unknown(
+            name, {item.column for item in wanted if item.column is not None}, data.columns
+        )
+        self._attach(data, wanted)
+
+    def figure(self, figure: Figure) -> Any:
+        """One figure, as far as `read` found it; raises `NotKnown`."""
+        if figure not in self._known:
+            if figure in self._asked or self._observation is None:
+                raise NotKnown(self._why)
+            raise NotKnown(
+                f"{figure.kind} of {figure.column} was not observed: expect it before observe"
+            )
+        value = self._known[figure]
+        if isinstance(value, NotKnown):
+            raise value
+        return value
+
+    def read(self) -> None:
+        """Take the figures that are there by now, if the action is known to have had success."""
+        if self._observation is None:
+            return
+        if self._connect:
+            values = self._read_connect()
+        else:
+            found: list[Any] = []
+            self._why = _NO_ANSWER
+            within("observation", lambda: found.append(self._read_classic()))
+            values = found[0] if found else None
+        if values:
+            self._known.update(
+                (figure, values[f"f{index}"]) for index, figure in enumerate(self._asked)
+            )
+
+    # -- before the action --------------------------------------------------------------------
+
+    def _attach(self, data: Any, wanted: Sequence[Figure]) -> None:
+        """Put the observation on the data."""
+        if data.isStreaming:
+            self._why = "a stream has no end at which its figures are there"
+            return
+        try:
+            make = _maker(self._connect)
+            kinds = {field.name: field.dataType.typeName() for field in data.schema.fields}
+            expressions = {}
+            for figure in wanted:
+                try:
+                    expressions[figure] = _expression(make.functions, figure, kinds)
+                except NotKnown as why:
+                    self._known[figure] = why
+            if not self._try(data, make, expressions):
+                for figure, expression in list(expressions.items()):
+                    if not self._try(data, make, {figure: expression}):
+                        self._known[figure] = NotKnown(
+                            f"Spark cannot observe {figure.kind} of {figure.column}: {self._why}"
+                        )
+                        del expressions[figure]
+                self._try(data, make, expressions)
+            if not self._connect:
+                self._after = _newest(self._executions())
+        except Exception as error:  # a Spark that observes nothing: the job goes on without
+            self.frame, self._observation = data, None
+            self._why = f"Spark cannot observe: {_first_line(error)}"
+
+    def _try(self, data: Any, make: _Maker, expressions: dict[Figure, Any]) -> bool:
+        """Observe these; whether Spark can, which it is asked now and not under the write."""
+        self._asked = list(expressions)
+        named = [each.alias(f"f{index}") for index, each in enumerate(expressions.values())]
+        try:
+            observation = make.observation(self._id)
+            frame = data.observe(observation, *named)
+            frame.schema  # noqa: B018 - a Connect client finds a wrong expression no earlier
+        except Exception as error:
+            self._why = _first_line(error)
+            return False
+        self.frame, self._observation, self._why = frame, observation, _NO_ACTION
+        return True
+
+    # -- after it -----------------------------------------------------------------------------
+
+    def _read_connect(self) -> Any:
+        if getattr(self._observation, "_error", None) is not None:
+            self._why = _FAILED
+            return None
+        return getattr(self._observation, "_result", None)
+
+    def _read_classic(self) -> Any:
+        bus = self._spark._jsc.sc().listenerBus()
+        fetch("observation listener bus", partial(bus.waitUntilEmpty, _BUS_MS))
+        self._why = _outcome(_ours(self._executions(), self._id, self._after))
+        if self._why:
+            return None
+        self._why = _NO_ANSWER
+        return self._observation.get
+
+    def _executions(self) -> Any:
+        return self._spark._jsparkSession.sharedState().statusStore()
+
+
+class _Maker(NamedTuple):
+    """What observes: of classic Spark, or of its Connect client."""
+
+    observation: Any
+    functions: Any
+
+
+def _maker(connect: bool) -> _Maker:
+    base = "pyspark.sql.connect" if connect else "pyspark.sql"
+    observation = import_module(f"{base}.observation").Observation
+    return _Maker(observation, import_module(f"{base}.functions"))
+
+
+def _expression(functions: Any, figure: Figure, kinds: dict[str, str]) -> Any:
+    """An aggregate for a figure, one that cannot fail on a value. Raises `NotKnown`."""
+    if figure.kind == "rows":
+        return functions.count(functions.lit(1))
+    name = str(figure.column)
+    column = functions.col("`" + name.replace("`", "``") + "`")
+    if figure.kind == "nulls":
+        return functions.count(functions.when(column.isNull(), 1))
+    if figure.kind in ("min", "max"):
+        return getattr(functions, figure.kind)(column)
+    if figure.kind == "distinct":
+        return functions.approx_count_distinct(column)
+    if figure.kind == "outside":
+        fits = _KINDS_OF_VALUES.get(kinds[name], ())
+        if not all(
+            isinstance(value, fits) and (bool in fits or not isinstance(value, bool))
+            for value in figure.argument
+        ):  # Spark would cast, and in ANSI mode fail the action on a value that it cannot cast
+            raise NotKnown(f"{name} is of type {kinds[name]}, the values of the set are of another")
+        return functions.count(functions.when(~column.isin(list(figure.argument)), 1))
+    if figure.kind == "unmatched":
+        if kinds[name] not in ("string", "char", "varchar"):
+            raise NotKnown(f"{name} is of type {kinds[name]}, a pattern is for texts")
+        return functions.count(functions.when(~column.rlike(f"^(?:{figure.argument})$"), 1))
+    raise NotKnown(f"whether {name} is unique takes a pass of its own, which Spark was not asked")
+
+
+class _Execution(NamedTuple):
+    """An execution of Spark SQL: `ended` in Unix ms, None while it runs; `ok` once it has."""
+
+    root: int
+    ended: int | None
+    ok: bool
+
+
+def _ours(store: Any, name: str, after: int) -> list[_Execution]:
+    """The executions newer than `after` whose plan has the observation `name`."""
+    found, end = [], store.executionsCount()
+    while end > 0:
+        begin = max(0, end - _PAGE)
+        page = store.executionsList(begin, end - begin)
+        for index in range(page.size() - 1, -1, -1):
+            item = page.apply(index)
+            if item.executionId() <= after:
+                return found
+            if name in item.physicalPlanDescription():
+                time, error = item.completionTime(), item.errorMessage()
+                ended = time.get().getTime() if time.isDefined() else None
+                # Spark 3.4 and later: an empty text for success; none was told by those before.
+                ok = error.isDefined() and error.get() == ""
+                found.append(_Execution(item.rootExecutionId(), ended, ok))
+        end = begin
+    return found
+
+
+def _newest(store: Any) -> int:
+    """The number of the newest execution, -1 without any."""
+    count = store.executionsCount()
+    if not count:
+        return -1
+    return int(store.executionsList(count - 1, 1).apply(0).executionId())
+
+
+def _outcome(found: Sequence[_Execution]) -> str:
+    """Why the figures are not known; an empty text if the first action to end had success.
+
+    An action may be several executions with one root, as a write of Delta is: all count. With
+    two that ended in the same millisecond nobody can say which was the first: both count.
+    """
+    ended = [item for item in found if item.ended is not None]
+    if not ended:
+        return _NO_ACTION
+    first = min(item.ended for item in ended if item.ended is not None)
+    roots = {item.root for item in ended if item.ended == first}
+    group = [item for item in found if item.root in roots]
+    if any(item.ended is None for item in group):
+        return _NO_ACTION
+    return "" if all(item.ok for item in group) else _FAILED
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
