@@ -2,8 +2,8 @@
 
 Floor 5. Stands on: adding, annexes, config, core.console, core.context, core.encode, core.engine,
 core.handler, core.logger, core.making, core.notice, core.queue, core.record, core.stdlib,
-files.place, files.read, files.recovery, files.runs, files.segment, files.sink, forms, runtime,
-runtime.worker.
+files.place, files.read, files.recovery, files.runs, files.segment, files.sink, forms, opening,
+runtime, runtime.worker.
 
 Other settings for a living logger are put into force by building the new handlers, letting the
 records go to them in one step, and only then closing the old ones; a file that goes on under
@@ -34,7 +34,7 @@ from laketrace.core.notice import say
 from laketrace.core.queue import LineSink, RecordQueue
 from laketrace.core.record import Source
 from laketrace.core.stdlib import StdlibSink, is_stdlib
-from laketrace.files.place import Place, find_place, spool
+from laketrace.files.place import Place
 from laketrace.files.read import last_lines
 from laketrace.files.recovery import Finding
 from laketrace.files.runs import lost_runs
@@ -45,14 +45,13 @@ from laketrace.forms import (
     encoder_of,
     form_of,
     make_filter,
-    refuser,
     stream_form,
 )
+from laketrace.opening import Files, ships
 from laketrace.runtime import (
     detect_runtime,
     find_run_id,
     is_executor,
-    local_disk,
     record_context,
     run_context,
 )
@@ -90,6 +89,7 @@ class Assembly:
         )
         self.engine = Engine(source, encoder=encoder_of(config), clock=clock)
         on_each = record_context() if config.checked("add_runtime_context") else {}
+        self._files = Files(name, self.engine, clock, self._tell)
         self.logger = Logger.over(self.engine, dict(on_each), PLAIN, self)
 
     # -- the handlers that settings ask for ---------------------------------------------------
@@ -113,7 +113,7 @@ class Assembly:
     def _ship(self) -> None:
         """Let the annex ship what is written here, where there is a destination or was one."""
         spooled = self.place is not None and self.place.spooled
-        if not (spooled or self._shipping or _ships(self.config)) or is_executor():
+        if not (spooled or self._shipping or ships(self.config)) or is_executor():
             return
         self._shipping = True
         try:
@@ -178,9 +178,9 @@ class Assembly:
         form = form_of(config, self.engine.encoder)
         self.place = None
         if config.checked("log_dir") is not None:
-            place = self._place(config.checked("log_dir"))
+            place = self._files.place(config, config.checked("log_dir"))
             before = _first(FileSink, earlier)
-            self.place, sink = self._file_sink(place, safe_stem(self.name), config, before)
+            self.place, sink = self._files.open(config, place, safe_stem(self.name), before)
             handlers.append(self._handler(sink, _path_of(sink), config, form, own=True))
         if config.checked("stdout"):
             stream = StreamSink("stdout")
@@ -190,62 +190,6 @@ class Assembly:
             out = TextSink("stdout", stream.write, predecessor=_first(TextSink, earlier))
             handlers.append(self._handler(out, "stdout", config, shown, own=True))
         return handlers
-
-    def _place(self, log_dir: str, refused: str = "") -> Place:
-        """Where the files for `log_dir` lie; in the spool, and that said, where it has to be."""
-        root = self.config.checked("spool_dir") or os.path.join(local_disk(), "laketrace_spool")
-        place = spool(log_dir, root, refused) if refused else find_place(log_dir, root)
-        if place.spooled:
-            say(
-                f"log files for {place.target} are kept in {place.directory}: {place.reason}",
-                key=f"spool {place.directory}",
-            )
-        return place
-
-    def _file_sink(
-        self, place: Place, stem: str, config: LakeTraceConfig, earlier: FileSink | None
-    ) -> tuple[Place, LineSink]:
-        """Open a log file, in the spool where its place refuses it.
-
-        Where that fails too, a sink that counts each record as failed.
-        """
-        try:
-            return place, self._open_file(place, stem, config, earlier)
-        except OSError as error:
-            refused = f"{stem}.log: {error.strerror or error}"
-        if not place.spooled:
-            place = self._place(place.directory, refused)
-            try:
-                return place, self._open_file(place, stem, config, earlier)
-            except OSError as error:
-                refused = f"{stem}.log: {error.strerror or error}"
-        return place, TextSink(os.path.join(place.directory, f"{stem}.log"), refuser(refused))
-
-    def _open_file(
-        self, place: Place, stem: str, config: LakeTraceConfig, earlier: FileSink | None
-    ) -> FileSink:
-        return FileSink(
-            place.directory,
-            stem,
-            logger_name=self.name,
-            rotation=config.checked("rotation"),
-            retention=config.checked("retention"),
-            compression=config.checked("compression"),
-            private=config.checked("secure_file_permissions"),
-            shipped=place.spooled or _ships(config),
-            clock=self.clock,
-            make_line=self._line_maker(config),
-            on_finding=self._tell,
-            predecessor=earlier,
-        )
-
-    def _line_maker(self, config: LakeTraceConfig) -> Callable[[str, dict[str, Any]], bytes]:
-        form = form_of(config, self.engine.encoder)
-
-        def make(message: str, fields: dict[str, Any]) -> bytes:
-            return self.engine.make_line(message, fields, form)
-
-        return make
 
     def _tell(self, finding: Finding) -> None:
         """What was found on disk is itself logged."""
@@ -308,9 +252,13 @@ class Assembly:
             path = os.path.expanduser(os.fspath(sink))
             base = self.place.directory if self.place is not None else os.getcwd()
             directory, name = os.path.split(os.path.join(base, path))
-            place = self._place(directory) if directory != base else Place(base, None, "")
+            place = (
+                self._files.place(self.config, directory)
+                if directory != base
+                else Place(base, None, "")
+            )
             stem = safe_stem(name[:-4] if name.endswith(".log") else name)
-            _, file = self._file_sink(place, stem, config, None)
+            _, file = self._files.open(config, place, stem, None)
             return _path_of(file), file, form
         if is_stdlib(sink):
             made = StdlibSink(sink, formatted=config["format"] is not None)
@@ -387,12 +335,8 @@ class Assembly:
         )
 
 
-def _ships(config: LakeTraceConfig) -> bool:
-    return bool(config["upload_target"] or config["upload_table"])
-
-
 def _check_destination(config: LakeTraceConfig) -> None:
-    if _ships(config) and not is_executor():
+    if ships(config) and not is_executor():
         check_destination(config["upload_target"], config["upload_table"])
 
 

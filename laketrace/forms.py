@@ -6,7 +6,6 @@ core.record, core.redact, core.text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -121,12 +120,3 @@ def make_filter(value: Any) -> Filter | None:
 
 def _below(name: str, prefix: str) -> bool:
     return not prefix or name == prefix or name.startswith(f"{prefix}.")
-
-
-def refuser(reason: str) -> Callable[[str], object]:
-    """A write that always fails: what stands in for a file that could not be opened."""
-
-    def refuse(text: str) -> object:
-        raise OSError(reason)
-
-    return refuse

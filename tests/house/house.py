@@ -19,6 +19,7 @@ FLOORS = {
     "runtime": 3,
     "config": 4,
     "adding": 5,
+    "opening": 5,
     "assembly": 5,
     "forms": 5,
     "setup": 5,
@@ -37,7 +38,7 @@ FLOORS = {
     "__main__": 8,
 }
 # The steps of floor 5, from settings to `get_logger`; each stands on those before it.
-STEPS = ["forms", "adding", "assembly", "setup"]
+STEPS = ["forms", "opening", "adding", "assembly", "setup"]
 MAY_USE_ANNEXES = {"cli": {"spark", "lakehouse", "pipeline", "monitor"}, "pipeline": {"spark"}}
 
 
