@@ -1,6 +1,6 @@
 """The reference pages, made from the code before the site is built, so that they cannot drift.
 
-    python docs/generate.py && zensical build --strict
+    python docs/generate.py && zensical build --strict -f docs/mkdocs.yml
 
 Making them needs nothing but the package; the tests read the same pages.
 """

@@ -1,6 +1,6 @@
 """Every CPython that LakeTrace supports and this machine has.
 
-`noxfile.py` makes an environment for each, so nothing beyond the standard library is here. As a
+`.ci/noxfile.py` makes an environment for each, so nothing beyond the standard library is here. As a
 program it prints `version path` lines:
 
     python tests/support/interpreters.py
