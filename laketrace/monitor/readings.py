@@ -77,7 +77,7 @@ def duckdb() -> Figures:
     if module is None:
         return {}
     with module.default_connection().cursor() as cursor:
-        row = cursor.sql("select sum(memory_usage_bytes) from duckdb_memory()").fetchone()
+        row = cursor.execute("select sum(memory_usage_bytes) from duckdb_memory()").fetchone()
     return {"duckdb_mb": float(row[0] or 0) / MB}
 
 
