@@ -1,6 +1,6 @@
 """The commands and their options: what `laketrace --help` shows.
 
-Floor 7. Stands on: cli.doctor, cli.query, cli.tail, cli.terminal, cli.upload.
+Floor 7. Stands on: cli.demo, cli.doctor, cli.query, cli.tail, cli.terminal, cli.upload.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from laketrace import __version__
-from laketrace.cli import doctor, query, tail, upload
+from laketrace.cli import demo, doctor, query, tail, upload
 from laketrace.cli.terminal import Output
 
 
@@ -26,6 +26,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
+    Command("demo", demo.SUMMARY, demo.DETAILS, demo.JSON, demo.add_options, demo.run),
     Command("doctor", doctor.SUMMARY, doctor.DETAILS, doctor.JSON, doctor.add_options, doctor.run),
     Command("tail", tail.SUMMARY, tail.DETAILS, tail.JSON, tail.add_options, tail.run),
     Command("query", query.SUMMARY, query.DETAILS, query.JSON, query.add_options, query.run),

