@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from laketrace.annexes import ADDED
 from laketrace.cli.commands import make_parser
@@ -135,15 +137,29 @@ def _directive(path: str) -> str:
 
 def command_page() -> str:
     """What `laketrace --help` says, and each command's own help."""
-    os.environ["COLUMNS"] = "80"  # argparse asks for the width of the terminal
-    os.environ["NO_COLOR"] = "1"
-    parser = make_parser()
+    with _plain_terminal():
+        return _command_page(make_parser())
+
+
+def _command_page(parser: argparse.ArgumentParser) -> str:
     parts = ["---\nhide:\n  - toc\n---\n", "# Command line", "", _help(parser)]
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
                 parts += [f"## laketrace {name} {{ #{name} }}", "", _help(command)]
     return "\n".join(parts)
+
+
+@contextmanager
+def _plain_terminal() -> Iterator[None]:
+    """80 columns without colours, which argparse asks the environment for."""
+    before = dict(os.environ)
+    os.environ.update(COLUMNS="80", NO_COLOR="1")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _help(parser: argparse.ArgumentParser) -> str:

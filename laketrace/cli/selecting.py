@@ -178,7 +178,7 @@ def _lookup(fields: dict[str, Any], name: str) -> tuple[bool, Any]:
 def level_of(fields: dict[str, Any]) -> Level:
     """The level of a record; one that this program does not know counts as INFO.
 
-    >>> level_of({"level": "ERROR"}).no, level_of({"level": "AUDIT"}).no
+    >>> level_of({"level": "ERROR"}).no, level_of({"level": "UNHEARD"}).no
     (40, 20)
     """
     name = str(fields.get("level", "INFO"))
