@@ -1,7 +1,7 @@
 """One logger, put together from its settings: engine, places, sinks, queues, handlers.
 
-Floor 5. Stands on: adding, annexes, config, core.console, core.context, core.encode, core.engine,
-core.handler, core.logger, core.making, core.notice, core.queue, core.record, core.stdlib,
+Floor 5. Stands on: adding, annexes, config, core.console, core.context, core.engine, core.handler,
+core.logger, core.making, core.notice, core.queue, core.record, core.stdlib, core.values,
 files.place, files.read, files.recovery, files.runs, files.segment, files.sink, forms, opening,
 runtime, runtime.worker.
 
@@ -25,7 +25,6 @@ from laketrace.annexes import check_destination, start_shipping
 from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.core.console import StreamSink
 from laketrace.core.context import fields_now
-from laketrace.core.encode import as_text
 from laketrace.core.engine import Engine
 from laketrace.core.handler import Form, Handler, TextSink
 from laketrace.core.logger import Logger
@@ -34,6 +33,7 @@ from laketrace.core.notice import say
 from laketrace.core.queue import LineSink, RecordQueue
 from laketrace.core.record import Source
 from laketrace.core.stdlib import StdlibSink, is_stdlib
+from laketrace.core.values import as_text
 from laketrace.files.place import Place
 from laketrace.files.read import last_lines
 from laketrace.files.recovery import Finding
@@ -103,12 +103,16 @@ class Assembly:
         self._follow()
         for handler in self._own_handlers([]):
             self._add(handler)
+        self._tell_runtime()
+        self._end_lost_runs()
+        self._ship()
+
+    def _tell_runtime(self) -> None:
+        """A run's first record says where it runs, as far as that is known."""
         if self.config.checked("add_runtime_context") and not is_executor():
             context = run_context()
             if context:
                 self.logger.info("run started", event="runtime", **context)
-        self._end_lost_runs()
-        self._ship()
 
     def _ship(self) -> None:
         """Let the annex ship what is written here, where there is a destination or was one."""
@@ -133,13 +137,21 @@ class Assembly:
             )
 
     def apply(self, config: LakeTraceConfig, run_id: str | None) -> None:
-        """Put other settings into force; records go to the old handlers until the new ones are."""
+        """Put other settings into force; records go to the old handlers until the new ones are.
+
+        A `run_id` other than before begins that run.
+        """
+        if config != self.config:
+            self._change(config)
         if run_id is not None and run_id != self.run_id:
             self.run_id = run_id
+            before = self.engine.source.run_id
             self.engine.source = self.engine.source._replace(run_id=run_id)
             self.engine.refresh()
-        if config == self.config:
-            return
+            if run_id != before:
+                self._tell_runtime()
+
+    def _change(self, config: LakeTraceConfig) -> None:
         _check_destination(config)
         self.config = config
         self._follow()

@@ -308,7 +308,8 @@ class LakeTraceConfig(Mapping[str, Any]):
     ) -> None:
         problems: list[str] = []
         self.given = _together(config, settings, problems)
-        texts = {**(spark or {}), **(_environment() if environment is None else environment)}
+        variables = _environment() if environment is None else environment
+        texts = {**(spark or {}), **variables}
         # Only what differs from the defaults: most loggers have the same forty settings.
         self._shown: dict[str, Any] = {}
         self._checked: dict[str, Any] = {}
@@ -316,7 +317,8 @@ class LakeTraceConfig(Mapping[str, Any]):
             if row.name in self.given:
                 self._take(row, row.name, self.given[row.name], problems)
             elif row.in_text and row.name in texts:
-                name = f"LAKETRACE_{row.name.upper()}"
+                variable, conf = f"LAKETRACE_{row.name.upper()}", f"spark.laketrace.{row.name}"
+                name = variable if row.name in variables else conf
                 self._take(row, name, texts[row.name], problems)
         if not self._checked.keys().isdisjoint(_TOGETHER):
             self._take_rotation(problems)
