@@ -1,6 +1,6 @@
 """What a command says: text for people, or one JSON document; progress on stderr.
 
-Floor 7. Stands on: core.clean, core.encode, errors.
+Floor 7. Stands on: core.clean, core.console, core.encode, errors.
 
 Text from logs can drive no terminal: whatever goes through `say` and `table` is cleaned. A
 progress bar appears only where stderr is a terminal and the package rich is installed.
@@ -8,12 +8,15 @@ progress bar appears only where stderr is a terminal and the package rich is ins
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from laketrace.core.clean import clean, value_text
+from laketrace.core.console import wants_color
 from laketrace.core.encode import to_json
 from laketrace.errors import LakeTraceError
 
@@ -36,10 +39,22 @@ class Output:
     def __init__(self, json: bool) -> None:
         self.json = json
 
-    def say(self, text: str = "") -> None:
-        """A line for people; nothing where a document is wanted."""
+    def say(self, text: str = "", style: str = "") -> None:
+        """A line for people, nothing where a document is wanted; `style` is a code of terminals."""
         if not self.json:
-            print(clean(text))
+            text = clean(text)
+            print(f"\x1b[{style}m{text}\x1b[0m" if style and wants_color(sys.stdout) else text)
+
+    def wrapped(self, text: str, indent: int = 0, under: str = "") -> list[str]:
+        """A text in lines that fit a terminal behind `indent`; one line where none is looked at.
+
+        >>> Output(json=False).wrapped("as long as it is: a pipe has no width", 70)
+        ['as long as it is: a pipe has no width']
+        """
+        if not _is_terminal(sys.stdout):
+            return [text] if text else []
+        width = max(30, shutil.get_terminal_size((80, 24)).columns - indent)
+        return textwrap.wrap(text, width, subsequent_indent=under, break_on_hyphens=False)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]], indent: str = "") -> None:
         """Rows in aligned columns, numbers to the right; nothing where a document is wanted."""

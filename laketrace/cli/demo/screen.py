@@ -31,9 +31,8 @@ class Screen:
 
     def __init__(self, out: Output) -> None:
         self._out = out
-        self._color = wants_color(sys.stdout)
         self._width = max(60, min(100, shutil.get_terminal_size((80, 24)).columns))
-        self._head = compile_format(_HEAD, color=self._color)
+        self._head = compile_format(_HEAD, color=wants_color(sys.stdout))
         self._kinds: Counter[str] = Counter()
         self._steps = 0
 
@@ -45,16 +44,16 @@ class Screen:
     def heading(self, text: str) -> None:
         """A line that stands out."""
         self._out.say()
-        self._styled("1", text)
+        self._out.say(text, "1")
 
     def code(self, text: str) -> None:
         """Lines that could be typed."""
         for line in text.splitlines():
-            self._styled("36", f"{_INDENT}{line}")
+            self._out.say(f"{_INDENT}{line}", "36")
 
     def verdict(self, good: bool, text: str) -> None:
         """How a comparison came out."""
-        self._styled("32" if good else "31;1", f"{_INDENT}{text}")
+        self._out.say(f"{_INDENT}{text}", "32" if good else "31;1")
 
     def text(self, text: str) -> None:
         """A paragraph."""
@@ -93,7 +92,3 @@ class Screen:
             line = f"{line} {text}" if line else text
         if line:
             yield _UNDER + line
-
-    def _styled(self, code: str, text: str) -> None:
-        if not self._out.json:
-            print(f"\x1b[{code}m{text}\x1b[0m" if self._color else text)

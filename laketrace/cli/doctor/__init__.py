@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from laketrace.cli.doctor.destinations import look_at_table, look_at_target
 from laketrace.cli.doctor.disk import look_at_place
-from laketrace.cli.doctor.finding import NOTE, PROBLEM, Finding
+from laketrace.cli.doctor.finding import NOTE, OK, PROBLEM, Finding
 from laketrace.cli.doctor.logs import Log, look_at_logs
 from laketrace.cli.doctor.machine import look_at_packages, look_at_runtime, look_at_settings
 from laketrace.cli.places import find_logs, spool_root, stems_in
@@ -44,6 +44,8 @@ JSON = "everything that was found as one JSON document"
 _HEADS = (
     "log", "records", "torn", "dropped", "segments", "bytes", "uploaded", "waiting", "writer",
 )  # fmt: skip
+
+_MARKS = {OK: ("ok", ""), NOTE: ("note", "33"), PROBLEM: ("PROBLEM", "31;1")}
 
 
 class Subjects(NamedTuple):
@@ -133,11 +135,14 @@ def _destination_ids(subjects: Subjects) -> list[str]:
 
 def _report(found: list[Finding], logs: list[Log], out: Output) -> None:
     width = max(len(item.what) for item in found)
+    under = " " * (8 + width + 2)
     for item in found:
-        mark = {PROBLEM: "PROBLEM", NOTE: "note"}.get(item.state, "ok")
-        out.say(f"{mark:<8}{item.what:<{width}}  {item.text}")
-        if item.remedy:
-            out.say(f"{'':<8}{'':<{width}}  -> {item.remedy}")
+        mark, colour = _MARKS[item.state]
+        lines = out.wrapped(item.text, len(under))
+        remedy = out.wrapped(f"-> {item.remedy}" if item.remedy else "", len(under), "   ")
+        out.say(f"{mark:<8}{item.what:<{width}}  {lines[0]}", colour)
+        for line in [*lines[1:], *remedy]:
+            out.say(under + line, colour)
     if logs:
         out.say()
         out.table(_HEADS, [_row(log) for log in logs])

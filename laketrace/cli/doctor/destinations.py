@@ -19,7 +19,7 @@ from typing import Any
 from laketrace.cli.doctor.disk import nothing_left
 from laketrace.cli.doctor.finding import NOTE, OK, PROBLEM, Finding
 from laketrace.cli.tables import open_delta
-from laketrace.errors import LakeTraceError
+from laketrace.errors import LakeTraceError, MissingExtraError
 from laketrace.lakehouse.options import reason_of
 from laketrace.lakehouse.retry import Deadline
 from laketrace.lakehouse.tables import parse_table
@@ -75,6 +75,8 @@ def _look_into(text: str, options: Mapping[str, str]) -> Finding:
             return Finding(OK, "table", f"{text} is not there yet: the first upload makes it")
         _check(text, table)
         rows = sum(table.get_add_actions(flatten=True).column("num_records").to_pylist())
+    except MissingExtraError as error:
+        return _missing("table", error)
     except LakeTraceError as error:
         return Finding(PROBLEM, "table", str(error), "Give the log a table of its own.")
     except Exception as error:  # the store, or a table that is damaged
@@ -110,6 +112,8 @@ def _probe(
                 back = b"".join(target.receive(name))
             finally:
                 target.remove(name)
+    except MissingExtraError as error:
+        return _missing(what, error)
     except Exception as error:
         return Finding(
             PROBLEM, what, f"{location.shown}: {reason_of(error, options)}", _remedy(error)
@@ -119,6 +123,11 @@ def _probe(
         return Finding(PROBLEM, what, text, "Use another place: this one cannot be trusted.")
     passed = time.monotonic() - begin
     return Finding(OK, what, f"{location.shown} can be written: a probe took {passed:.2f} s")
+
+
+def _missing(what: str, error: MissingExtraError) -> Finding:
+    text, _, command = str(error).partition(" Run: ")
+    return Finding(PROBLEM, what, text, f"Run: {command}")
 
 
 def _remedy(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.errors import ConfigError
 from laketrace.runtime import active_session, detect_runtime, findings, is_executor
 
-_EXTRAS = ("delta", "cloud", "cli", "demo", "monitor", "lineage")  # those that users install
+_EXTRAS = ("delta", "cloud", "cli", "demo", "monitor", "lineage", "quality")  # those of users
 _FEATURES = {
     "delta": "Delta tables without Spark",
     "cloud": "object stores off the platforms",
@@ -27,6 +27,7 @@ _FEATURES = {
     "demo": "laketrace demo",
     "monitor": "memory and Prometheus",
     "lineage": "OpenLineage events",
+    "quality": "stages over pandas, Polars and Arrow",
 }
 _MODULES = {
     "prometheus-client": "prometheus_client", "openlineage-python": "openlineage.client",

