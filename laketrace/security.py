@@ -1,6 +1,7 @@
 """The security helpers of 1.x, under their names, on the rules that the logger itself uses.
 
-Floor 6. Stands on: core.clean, core.encode, core.integrity, core.redact, core.secretnames, errors.
+Floor 6. Stands on: core.clean, core.encode, core.integrity, core.redact, core.secretnames,
+core.values, errors.
 
 None of them is needed for logging: a logger redacts by name by itself, and by value with
 `mask_pii=True`. They are for data on its way elsewhere. What 1.x got wrong is right here: masking
@@ -23,10 +24,11 @@ from importlib import import_module
 from typing import Any
 
 from laketrace.core.clean import clean
-from laketrace.core.encode import as_text, to_json
+from laketrace.core.encode import to_json
 from laketrace.core.integrity import LogIntegrityVerifier
 from laketrace.core.redact import MASK, Redactor, by_name_and_form, masked
 from laketrace.core.secretnames import words
+from laketrace.core.values import as_text
 from laketrace.errors import ConfigError, MissingExtraError
 
 __all__ = [
@@ -287,7 +289,7 @@ def _places(value: Any) -> Any:
         return _PLACE.sub(rf"\1{MASK}", value)
     if isinstance(value, dict):
         return {key: _places(item) for key, item in value.items()}
-    return [_places(item) for item in value] if isinstance(value, list) else value
+    return [_places(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 class DataEncryption:

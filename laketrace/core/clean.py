@@ -1,6 +1,6 @@
 r"""Text that can be shown: no line forged, no terminal driven, no markup run.
 
-Floor 1. Stands on: core.encode.
+Floor 1. Stands on: core.encode, core.values.
 
 What a record carries may come from anywhere: a customer's name, an HTTP header, a file. Before it
 stands in a line for people, every character that ends a line, starts an escape sequence, turns the
@@ -15,7 +15,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from laketrace.core.encode import Encoder, as_text, quote
+from laketrace.core.encode import Encoder, quote
+from laketrace.core.values import as_text
 
 # C0 and DEL drive terminals, C1 (0x9b) does as well, U+2028/2029 end a line for many readers, the
 # bidirectional controls show text in another order than it is (CVE-2021-42574), and lone

@@ -1,12 +1,12 @@
 """Values become JSON text, whatever they are.
 
-Floor 1. Stands on: nothing.
+Floor 1. Stands on: core.values.
 
 A field costs at most its own value, never the record: what JSON does not know has a defined
 form, what cannot be shown becomes a short marker that says so. The text is one line of RFC 8259
 JSON that strict readers take (Spark, DuckDB, Rust): no NaN, no integer beyond 64 bits, no raw
 control character, no lone surrogate. Time and memory are linear in what is encoded.
-Threads: an `Encoder` may be used from any thread; its key cache holds at most 4,096 names.
+Threads: an `Encoder` may be used from any thread; each of its caches holds at most 4,096 names.
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ from __future__ import annotations
 import math
 import re
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from json.encoder import encode_basestring as _quote_unicode
 from json.encoder import encode_basestring_ascii as _quote_ascii
-from types import MappingProxyType
 from typing import Any, Protocol
+
+from laketrace.core.values import as_text, base_of, form_of, shown, unprintable
 
 MAX_DEPTH = 32
 _MAX_KEYS = 4096
 _MAX_ITEMS = 100_000
 _MAX_FLOAT = sys.float_info.max
-_MAX_NESTED_CALLS = 4  # a __repr__ that logs an object whose __repr__ logs ...
 
 # encode_basestring leaves these as they are: DEL, C1 controls (0x9b drives terminals), the two
 # Unicode line separators, and lone surrogates, which UTF-8 cannot carry.
@@ -84,6 +82,7 @@ class Encoder:
         self._is_secret = redactor.is_secret if redactor is not None else _never
         self._scrub = redactor.scrub if redactor is not None and redactor.scrubs else None
         self._keys: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     def members(self, fields: Mapping[str, Any]) -> str:
         """The fields as JSON members, each with a comma before it; the fast path's work horse.
@@ -93,6 +92,8 @@ class Encoder:
         """
         text = ""
         keys = self._keys
+        if self._scrub is not None:
+            fields = self._scrubbed(fields)
         for key, value in fields.items():
             start = keys.get(key)
             if start is None:
@@ -123,6 +124,26 @@ class Encoder:
         self._keys[key] = start
         return start
 
+    def _scrubbed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields under names that may be shown; of two that become alike, both stay."""
+        named: dict[str, Any] = {}
+        for key, value in fields.items():
+            name = self._shown_name(key)
+            named[numbered(name, named) if name in named else name] = value
+        return named
+
+    def _shown_name(self, name: str) -> str:
+        """A name without what looks like a secret; the same where nothing is asked for."""
+        if self._scrub is None:
+            return name
+        shown = self._names.get(name)
+        if shown is None:
+            shown = self._scrub(name)
+            if len(self._names) >= _MAX_KEYS:
+                self._names.clear()
+            self._names[name] = shown
+        return shown
+
     def text(self, text: str) -> str:
         """A string value, scrubbed where that is asked for."""
         return quote(text if self._scrub is None else self._scrub(text))
@@ -136,7 +157,7 @@ class Encoder:
         try:
             return self._value(value, ())
         except Exception as error:
-            return quote(_unprintable(value, error))
+            return quote(unprintable(value, error))
 
     def _value(self, value: Any, path: tuple[int, ...]) -> str:
         kind = type(value)
@@ -157,7 +178,7 @@ class Encoder:
         path = (*path, id(value))
         if isinstance(value, dict):
             return self._object(dict.items(value), path)
-        items = list(_ITERATE[_base(value)](value))
+        items = list(_ITERATE[base_of(value)](value))
         texts = [self._safe(item, path) for item in items[:_MAX_ITEMS]]
         if len(items) > _MAX_ITEMS:
             texts.append(f'"<{len(items) - _MAX_ITEMS} more>"')
@@ -170,11 +191,13 @@ class Encoder:
             if len(texts) >= _MAX_ITEMS:
                 texts.append('"<more>":"<more members than 100000>"')
                 break
-            name = key if type(key) is str else _key(key)
+            name = key if type(key) is str else as_text(key)
+            secret = self._is_secret(name)
+            name = self._shown_name(name)
             if name in seen:  # two keys with one text, like 1 and "1": both stay
-                name = _numbered(name, seen)
+                name = numbered(name, seen)
             seen[name] = 1
-            if self._is_secret(name):
+            if secret:
                 texts.append(f"{quote(name)}:{self._mask}")
             else:
                 texts.append(f"{quote(name)}:{self._safe(value, path)}")
@@ -184,7 +207,7 @@ class Encoder:
         try:
             return self._value(value, path)
         except Exception as error:
-            return quote(_unprintable(value, error))
+            return quote(unprintable(value, error))
 
     def _converted(self, value: Any, path: tuple[int, ...]) -> str:
         """A value of a type that JSON does not know, through the form that stands for it."""
@@ -192,7 +215,7 @@ class Encoder:
             return f'"<nested deeper than {MAX_DEPTH} levels>"'
         if id(value) in path:
             return '"<cycle>"'
-        kind, form = _form(value)
+        kind, form = form_of(value)
         if kind == "text":
             return self.text(form)
         if kind == "container":
@@ -200,7 +223,7 @@ class Encoder:
         if kind == "members":
             return self._object(form, (*path, id(value)))
         if form is value:
-            return self.text(_shown(value))
+            return self.text(shown(value))
         return self._safe(form, (*path, id(value)))
 
 
@@ -237,7 +260,6 @@ _PLAIN: dict[type, Callable[[Any], str]] = {
     int: _integer,
     float: _float,
 }
-_BASES = (dict, list, tuple, set, frozenset)
 _ITERATE: dict[type, Callable[[Any], Iterable[Any]]] = {
     list: list.__iter__,
     tuple: tuple.__iter__,
@@ -246,150 +268,12 @@ _ITERATE: dict[type, Callable[[Any], Iterable[Any]]] = {
 }
 
 
-def _base(value: Any) -> type:
-    """The built-in container that `value` is, so that an overridden `__iter__` is not run."""
-    for base in _BASES:
-        if isinstance(value, base):
-            return base
-    raise TypeError(type(value).__name__)
+def numbered(name: str, taken: Container[Any]) -> str:
+    """The first of `name_2`, `name_3` and so on that is not taken.
 
-
-def _form(value: Any) -> tuple[str, Any]:
-    """How a value of another type is shown: ("text" | "container" | "members" | "value", form).
-
-    Modules are looked up, never imported: who has not imported numpy has no numpy scalar.
+    >>> numbered("a", {"a", "a_2"})
+    'a_3'
     """
-    kind = type(value)
-    if isinstance(value, str):
-        enum = sys.modules.get("enum")
-        if enum is not None and isinstance(value, enum.Enum):
-            return "text", str.__str__(value.value) if isinstance(value.value, str) else ""
-        return "text", str.__str__(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return "text", bytes(value).decode("utf-8", "backslashreplace")
-    enum = sys.modules.get("enum")
-    if enum is not None and isinstance(value, enum.Enum):
-        return "value", value.value
-    if isinstance(value, BaseException):
-        return "value", value
-    datetime = sys.modules.get("datetime")
-    if datetime is not None and isinstance(value, (datetime.date, datetime.time)):
-        shown = value.isoformat()
-        return ("value", None) if shown == "NaT" else ("text", shown)
-    if datetime is not None and isinstance(value, datetime.timedelta):
-        seconds = value.total_seconds()
-        return "value", None if seconds != seconds else seconds
-    module = kind.__module__.partition(".")[0]
-    if module in ("numpy", "pandas"):
-        return _science(value, module)
-    for module, name in (("decimal", "Decimal"), ("uuid", "UUID"), ("pathlib", "PurePath")):
-        loaded = getattr(sys.modules.get(module), name, None)
-        if loaded is not None and isinstance(value, loaded):
-            return "text", str(value)
-    if isinstance(value, complex):
-        return "text", str(value)
-    return _structure(value, kind)
-
-
-def _structure(value: Any, kind: type) -> tuple[str, Any]:
-    """Dataclass, named tuple, Spark Row, subclasses of containers and numbers, mappings."""
-    fields = getattr(kind, "__dataclass_fields__", None)
-    if isinstance(fields, dict):
-        return "members", [(name, _attribute(value, name)) for name in fields]
-    if isinstance(value, tuple):
-        names = getattr(value, "__fields__", None) or getattr(kind, "_fields", None)
-        if isinstance(names, (list, tuple)) and len(names) == tuple.__len__(value):
-            return "members", zip(names, tuple.__iter__(value), strict=True)
-    if isinstance(value, _BASES):
-        return "container", value
-    if isinstance(value, int):
-        return "value", int(int.__index__(value))
-    if isinstance(value, float):
-        return "value", float.__float__(value)
-    if kind is MappingProxyType:
-        return "container", dict(value)
-    if kind is deque:
-        return "container", list(value)
-    return "value", value
-
-
-def _science(value: Any, module: str) -> tuple[str, Any]:
-    """NumPy and pandas scalars, and small arrays; a frame or a series shows its `repr`."""
-    name = type(value).__name__
-    if name in ("NAType", "NaTType"):
-        return "value", None
-    if name == "datetime64":
-        return "text", str(value)
-    if name == "timedelta64":
-        return "value", float(value.astype("timedelta64[ns]").astype("int64")) / 1e9
-    if name == "ndarray":
-        return ("value", value.tolist()) if value.size <= 1000 else ("value", value)
-    if module == "numpy" and hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        item = value.item()
-        return "value", item if type(item) is not type(value) else str(item)
-    return "value", value
-
-
-def _attribute(value: Any, name: str) -> Any:
-    try:
-        return getattr(value, name)
-    except Exception as error:
-        return _unprintable(value, error)
-
-
-class _Nesting(threading.local):
-    """How many `__repr__` of users' objects are running in this thread."""
-
-    calls = 0
-
-
-_nesting = _Nesting()
-
-
-def _shown(value: Any) -> str:
-    """`repr`, where a failing one and one that logs itself again and again end in a marker."""
-    if _nesting.calls >= _MAX_NESTED_CALLS:
-        return f"<{type(value).__name__}: its repr logs itself>"
-    _nesting.calls += 1
-    try:
-        shown = repr(value)
-        return shown if type(shown) is str else str.__str__(shown)
-    except Exception as error:
-        return _unprintable(value, error)
-    finally:
-        _nesting.calls -= 1
-
-
-def _unprintable(value: Any, error: Exception) -> str:
-    return f"<unprintable {type(value).__name__}: {type(error).__name__}>"
-
-
-def as_text(value: Any) -> str:
-    """Anything given as a message as `str`: text as it is, bytes as UTF-8, the rest as `str()`.
-
-    >>> as_text(b"rows: 3"), as_text({"rows": 3})
-    ('rows: 3', "{'rows': 3}")
-    """
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).decode("utf-8", "backslashreplace")
-    if _nesting.calls >= _MAX_NESTED_CALLS:
-        return f"<{type(value).__name__}: its str logs itself>"
-    _nesting.calls += 1
-    try:
-        return str.__str__(str(value))
-    except Exception as error:
-        return _unprintable(value, error)
-    finally:
-        _nesting.calls -= 1
-
-
-def _key(key: Any) -> str:
-    return as_text(key)
-
-
-def _numbered(name: str, taken: Mapping[str, Any]) -> str:
     number = 2
     while f"{name}_{number}" in taken:
         number += 1

@@ -1,7 +1,7 @@
 """A call becomes a record: message, fields, caller, exception, enrichers, redaction.
 
 Floor 1. Stands on: core.context, core.encode, core.levels, core.record, core.secretnames,
-core.stats, core.tracebacks.
+core.stats, core.tracebacks, core.values.
 
 This is the way of every call that needs a record object. Whatever a user's value, enricher or
 lazy argument does, the record is made; what went wrong is said in one of its fields.
@@ -17,11 +17,12 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from laketrace.core.context import context_fields
-from laketrace.core.encode import NameRule, as_text
+from laketrace.core.encode import NameRule, numbered
 from laketrace.core.levels import Level
 from laketrace.core.record import RESERVED, Record, Source, free_name
 from laketrace.core.secretnames import MASK
 from laketrace.core.stats import Counter
+from laketrace.core.values import as_text
 
 Patch = Callable[[Record], Any]
 _started = time.perf_counter()
@@ -91,7 +92,11 @@ def redact(record: Record, redactor: NameRule) -> None:
 
     With `mask_pii` the exception itself is taken away too: who prints it would print its text.
     """
-    record.extra = {key: _redacted(key, value, redactor) for key, value in record.extra.items()}
+    extra: dict[str, Any] = {}
+    for key, value in record.extra.items():
+        name = redactor.scrub(key) if redactor.scrubs else key
+        extra[numbered(name, extra) if name in extra else name] = _redacted(key, value, redactor)
+    record.extra = extra
     if redactor.scrubs:
         record.message = redactor.scrub(record.message)
         record.exception = redactor.redacted(record.exception)

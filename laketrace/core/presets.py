@@ -1,6 +1,6 @@
 """The same record under the field names of another world: ecs, otel, gcp, datadog, spark.
 
-Floor 1. Stands on: core.encode, core.levels, core.record, core.timestamp.
+Floor 1. Stands on: core.encode, core.levels, core.record, core.timestamp, core.values.
 
 A preset is a function from a record to the object that is written instead of LakeTrace's own.
 It renames and rearranges: no field is left out, and one of the user's that bears a name of the
@@ -23,10 +23,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from laketrace.core.encode import Encoder, as_text
+from laketrace.core.encode import Encoder
 from laketrace.core.levels import Level
 from laketrace.core.record import Record
 from laketrace.core.timestamp import iso
+from laketrace.core.values import as_text
 
 Schema = Callable[[Record], dict[str, Any]]
 

@@ -1,6 +1,6 @@
 """Secrets stay out of the log: by the name of a field, and where asked for by the form of a value.
 
-Floor 1. Stands on: core.encode, core.secretnames, core.secretpairs, core.secretvalues.
+Floor 1. Stands on: core.encode, core.secretnames, core.secretpairs, core.secretvalues, core.values.
 
 A `Redactor` answers two questions, fast: is this the name of a secret (then the value under it is
 replaced whole, whatever it holds), and what of this text may stay. Everything that goes is replaced
@@ -13,12 +13,13 @@ The rules for forms are loaded with the first redactor that needs them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from laketrace.core.encode import MAX_DEPTH
+from laketrace.core.encode import MAX_DEPTH, numbered
 from laketrace.core.secretnames import MASK, SecretNames
+from laketrace.core.values import as_text, names_of
 
 __all__ = ["MASK", "Redactor", "by_name_and_form", "masked"]
 
@@ -99,6 +100,8 @@ class Redactor:
     def redacted(self, value: Any) -> Any:
         """A copy of nested dicts and lists without secrets; other values come back as they are.
 
+        Where texts are scrubbed, the keys of dicts are too.
+
         >>> Redactor().redacted({"user": "bob", "login": {"password": ["a", "b"]}})
         {'user': 'bob', 'login': {'password': '[REDACTED]'}}
         """
@@ -115,18 +118,37 @@ class Redactor:
             return f"<nested deeper than {MAX_DEPTH} levels>"
         path = (*path, id(value))
         if isinstance(value, Mapping):
-            return {
-                key: MASK if self.is_secret(str(key)) else self._copy(item, path)
-                for key, item in value.items()
-            }
+            return self._copy_of_mapping(value, path)
+        if isinstance(value, tuple) and (names := names_of(value)) is not None:
+            return self._copy_of_named_tuple(value, names, path)
         items = [self._copy(item, path) for item in value]
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            pairs = zip(value._fields, items, strict=True)
-            return type(value)(*(MASK if self.is_secret(name) else item for name, item in pairs))
         for kind in (tuple, set, frozenset):
             if isinstance(value, kind):
                 return kind(items)
         return items
+
+    def _copy_of_mapping(self, value: Mapping[Any, Any], path: tuple[int, ...]) -> dict[Any, Any]:
+        copy: dict[Any, Any] = {}
+        for key, item in value.items():
+            name = key
+            if self.scrubs and isinstance(key, str):
+                name = self.scrub(key)
+                if name in copy:  # two addresses as keys: both values stay
+                    name = numbered(name, copy)
+            copy[name] = MASK if self.is_secret(as_text(key)) else self._copy(item, path)
+        return copy
+
+    def _copy_of_named_tuple(
+        self, value: tuple[Any, ...], names: Sequence[str], path: tuple[int, ...]
+    ) -> tuple[Any, ...]:
+        items = [
+            MASK if self.is_secret(name) else self._copy(item, path)
+            for name, item in zip(names, tuple.__iter__(value), strict=True)
+        ]
+        copy: Any = tuple.__new__(type(value), items)
+        if hasattr(value, "__fields__"):  # a Row has its names beside the items
+            copy.__fields__ = names
+        return copy  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Redactor) and self._settings == other._settings

@@ -1,6 +1,6 @@
 r"""A record as text for people: one `str.format` template, colour tags, exactly one line.
 
-Floor 1. Stands on: core.clean, core.colors, core.encode, core.record, core.timetokens.
+Floor 1. Stands on: core.clean, core.colors, core.encode, core.record, core.timetokens, core.values.
 
 A template names fields of the record, with format specs: `{level: <8}`, `{timestamp:%H:%M:%S}`,
 `{extra[table]}`. It is checked once, when it is compiled, and gives no access to anything else:
@@ -18,9 +18,10 @@ from typing import Any
 
 from laketrace.core.clean import clean, escaped, fields_text, value_text
 from laketrace.core.colors import Markup, Part
-from laketrace.core.encode import Encoder, as_text
+from laketrace.core.encode import Encoder
 from laketrace.core.record import Record
 from laketrace.core.timetokens import time_format
+from laketrace.core.values import as_text
 
 DEFAULT_FORMAT = (
     "<dim>{timestamp}</dim> | <level>{level: <8}</level> | <cyan>{logger_name}</cyan> | "

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laketrace.core.encode import MAX_DEPTH, Encoder, as_text, quote, to_json
+from laketrace.core.encode import MAX_DEPTH, Encoder, quote, to_json
+from laketrace.core.values import as_text
 
 
 def strict(text: str) -> Any:

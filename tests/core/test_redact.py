@@ -9,12 +9,13 @@ import re
 import string
 import time
 import uuid
+from collections import namedtuple
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from laketrace.core.encode import to_json
+from laketrace.core.encode import Encoder, to_json
 from laketrace.core.redact import MASK, Redactor, masked
 from laketrace.core.secretnames import PHRASES
 
@@ -93,12 +94,12 @@ def test_names_met_in_the_field_are_secret(name):
 @pytest.mark.parametrize(
     "name",
     [
-        "tokenizer", "tokenize", "tokenized", "secretary", "secretariat", "passwordless", "passenger",
-        "passport", "compass", "author", "authority", "authorized", "cookiecutter", "sassy", "sask",
-        "keyboard", "key", "api", "apis", "primary_key", "foreign_key", "sort_key", "partition_keys",
-        "account", "account_id", "connection", "string", "access", "private", "accessed", "rows",
-        "tokens", "max_tokens", "prompt_tokens", "completionTokens", "user", "table", "a", "", "_",
-        "1", "日本語", "nsas", "monkey_api", "description",
+        "tokenizer", "tokenize", "tokenized", "secretary", "secretariat", "passwordless",
+        "passenger", "passport", "compass", "author", "authority", "authorized", "cookiecutter",
+        "sassy", "sask", "keyboard", "key", "api", "apis", "primary_key", "foreign_key", "sort_key",
+        "partition_keys", "account", "account_id", "connection", "string", "access", "private",
+        "accessed", "rows", "tokens", "max_tokens", "prompt_tokens", "completionTokens", "user",
+        "table", "a", "", "_", "1", "日本語", "nsas", "monkey_api", "description",
     ],
 )  # fmt: skip
 def test_other_words_are_not_secret(name):
@@ -109,11 +110,12 @@ def test_other_words_are_not_secret(name):
 @pytest.mark.parametrize(
     "name",
     [
-        "token_count", "tokenCount", "token.count", "password_length", "passwordLength", "cookie_name",
-        "secret_scope", "secret_name", "token_type", "token_expires_at", "tokenExpiry", "sas_expiry",
-        "api_key_version", "private_key_path", "credentials_file", "password_policy", "token_ttl",
-        "fs.azure.sas.token.provider.type", "has_password", "hasPassword", "requires_token",
-        "password_required", "cookies_enabled", "password_created_at", "token_usage",
+        "token_count", "tokenCount", "token.count", "password_length", "passwordLength",
+        "cookie_name", "secret_scope", "secret_name", "token_type", "token_expires_at",
+        "tokenExpiry", "sas_expiry", "api_key_version", "private_key_path", "credentials_file",
+        "password_policy", "token_ttl", "fs.azure.sas.token.provider.type", "has_password",
+        "hasPassword", "requires_token", "password_required", "cookies_enabled",
+        "password_created_at", "token_usage",
     ],
 )  # fmt: skip
 def test_statements_about_a_secret_are_not_secret(name):
@@ -311,8 +313,9 @@ KEPT = [
     "/usr/local/lib/python3/site/packages/aa/bb", "aa:bb:cc:dd:ee:ff", "100 200 300 4000",
     "app-20240102030405-0001", "stage_12.0 (TID 4711)", "the key: value pairs", "status: ok",
     "token_count=7 tokens: 12", "sort_key=abc", "max_tokens: 4096", "IO: 7", "x" * 100,
-    "DE00370400440532013000", "4111111111111112", "999.1.1.1", "1.2.3.4.5", "GB12", "eyJ", "eyJab.c",
-    "bearer authentication failed", "SIGTERM", "sigma=0.5", "secretary: Ann", "AKIA", "dapi",
+    "DE00370400440532013000", "4111111111111112", "999.1.1.1", "1.2.3.4.5", "GB12", "eyJ",
+    "eyJab.c", "bearer authentication failed", "SIGTERM", "sigma=0.5", "secretary: Ann", "AKIA",
+    "dapi",
 ]  # fmt: skip
 
 
@@ -391,7 +394,7 @@ def test_user_and_password_of_a_url_go(url, kept):
         ('password="say \\"hi\\" now" x', 'password="{}" x'),
         ('{"password": "two words", "rows": 3}', '{{"password": "{}", "rows": 3}}'),
         ("{'password': 'two words', 'rows': 3}", "{{'password': '{}', 'rows': 3}}"),
-        ('{\\"password\\": \\"two words\\", \\"rows\\": 3}', '{{\\"password\\": \\"{}\\", \\"rows\\": 3}}'),
+        (r'{\"password\": \"two words\", \"rows\": 3}', r'{{\"password\": \"{}\", \"rows\": 3}}'),
         ('{"token": 12345, "rows": 3}', '{{"token": {}, "rows": 3}}'),
         ('"credentials": {"user": "a", "key": ["b", {"c": "}"}]}, x', '"credentials": {}, x'),
         ('"secrets": ["a", "b"]; x', '"secrets": {}; x'),
@@ -447,6 +450,13 @@ NAMES = st.sampled_from(
 )
 WORD = st.text(string.ascii_letters + string.digits + "!$%*+-./:<?@^_~é漢", min_size=6, max_size=30)
 QUOTED = st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=40)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.binary(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
 
 
 @settings(max_examples=300)
@@ -463,7 +473,7 @@ def test_word_behind_a_name_goes_whole(name, sign, secret):
 @example("password", 'a"b\\c\nd', 1)
 @example("password", "\\" * 9, 3)
 def test_value_in_json_text_goes_whole(name, secret, nesting):
-    """JSON in a message, JSON as a string in JSON and so on stays JSON, with the mark for a value."""
+    """JSON in a message, JSON as a string in JSON and so on stays JSON, the mark for a value."""
     record = {"table": "orders", name: secret, "rows": 3}
     masked_record = {"table": "orders", name: MASK, "rows": 3}
     text, expected = json.dumps(record), json.dumps(masked_record)
@@ -484,11 +494,7 @@ def test_value_in_the_repr_of_a_dict_goes_whole(name, secret):
 
 
 @settings(max_examples=200)
-@given(NAMES, st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.binary(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-), st.integers(0, 4))  # fmt: skip
+@given(NAMES, VALUES, st.integers(0, 4))
 def test_field_is_replaced_whole_at_any_depth(name, secret, depth):
     """Whatever lies under the name of a secret, the encoded record has the mark instead."""
     value: object = {name: secret}
@@ -534,6 +540,10 @@ def test_neighbours_do_not_hide_each_other(secrets, between):
 # --- copies -------------------------------------------------------------------------------------
 
 
+class RowOfSpark(tuple):
+    """As `pyspark.sql.Row` is made: a tuple with its names beside the items."""
+
+
 def test_copy_is_redacted_and_the_original_is_not_touched():
     """`redacted` gives new dicts and lists and leaves what it was given alone."""
     data = {"login": [{"password": "x", "user": "bob"}], "mail": "bob@example.com", "rows": 3}
@@ -543,6 +553,29 @@ def test_copy_is_redacted_and_the_original_is_not_touched():
     assert copy == {"login": [{"password": MASK, "user": "bob"}], "mail": MASK, "rows": 3}
     assert data["login"][0]["password"] == "x"
     assert masked(data) == copy
+
+
+def test_names_of_named_tuples_and_rows_count():
+    """A named tuple and a Spark `Row` keep their type and their names; only the secret goes."""
+    Login = namedtuple("Login", "user password")
+    row = RowOfSpark(("bob", "x"))
+    row.__fields__ = ["user", "password"]
+
+    assert BY_NAME.redacted(Login("bob", "x")) == Login("bob", MASK)
+    copy = BY_NAME.redacted([row])[0]
+    assert (type(copy), copy, copy.__fields__) == (RowOfSpark, ("bob", MASK), row.__fields__)
+    assert json.loads(to_json(copy)) == {"user": "bob", "password": MASK}
+
+
+def test_keys_that_look_like_secrets_go_and_their_values_stay():
+    """Rows counted by address: the addresses go, each figure stays under a name of its own."""
+    counts = {"bob@example.com": 3, "ann@example.com": 4, "rows": 7}
+    masked_counts = {MASK: 3, f"{MASK}_2": 4, "rows": 7}
+
+    assert BY_FORM.redacted({"by_user": counts}) == {"by_user": masked_counts}
+    assert json.loads(to_json({"by_user": counts}, BY_FORM)) == {"by_user": masked_counts}
+    assert json.loads("{" + Encoder(BY_FORM).members(counts)[1:] + "}") == masked_counts
+    assert BY_NAME.redacted(counts) == counts
 
 
 def test_copy_of_a_cycle_and_of_a_bottomless_nest_ends():
@@ -585,8 +618,9 @@ HOSTILE = {
             "a.", "a@a.a.", "1234567890", "1 ", "4111 ", ":", "a:", "::a ", "eyJaaaaaaaa", "-eyJaa",
             "eyJaaaaaaaa.", "-----BEGIN ", "://a:", "://a:b@", "@", "password=", 'password="',
             "password='\\", 'token=\\"', "token=[] ", "a-a-", "-", "--token x ", "AA11 ", "DE89 ",
-            "+1 ", "555-", "1.", "255.", "sig=", "bearer ", " ", "\n", '"', "api ", "é", "o'", "%40",
-            "phone:1", "10.0.0.1 ", "A", "AKIA", "Authorization: Digest ", "cookie: a=b; ", "server=",
+            "+1 ", "555-", "1.", "255.", "sig=", "bearer ", " ", "\n", '"', "api ", "é", "o'",
+            "%40", "phone:1", "10.0.0.1 ", "A", "AKIA", "Authorization: Digest ",
+            "cookie: a=b; ", "server=",
         )
     },
 }  # fmt: skip
