@@ -9,9 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -434,38 +431,22 @@ def test_attributes_of_wrong_types_are_ignored(attribute):
 # --- with real Spark ----------------------------------------------------------------------------
 
 
-LIVE = """
-import json
-from pyspark.sql import SparkSession
-from laketrace.core.tracebacks import describe
-
-spark = (SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
-         .config("spark.sql.ansi.enabled", "true").getOrCreate())
-found = []
-for run in (
-    lambda: spark.sql("SELECT * FROM no_such_table").collect(),
-    lambda: spark.sql("SELECT 1 / (id - 1) FROM range(3)").collect(),
-    lambda: spark.sparkContext.parallelize([0]).map(lambda number: 1 // number).collect(),
-):
-    try:
-        run()
-    except Exception as error:
-        found.append(describe(error))
-spark.stop()
-print("FOUND " + json.dumps(found))
-"""
-
-
-@pytest.mark.timeout(180)
-def test_real_queries_that_fail_give_what_only_the_jvm_knows(spark_environ):
+def test_real_queries_that_fail_give_what_only_the_jvm_knows(spark):
     """On a live session parameters and states come from the JVM, through threads of our own."""
-    environment = {**os.environ, **spark_environ}
-    done = subprocess.run(
-        [sys.executable, "-c", LIVE], capture_output=True, text=True, env=environment
-    )
+    spark.conf.set("spark.sql.ansi.enabled", "true")
+    found = []
+    for run in (
+        lambda: spark.sql("SELECT * FROM no_such_table").collect(),
+        lambda: spark.sql("SELECT 1 / (id - 1) FROM range(3)").collect(),
+        lambda: spark.sparkContext.parallelize([0]).map(lambda number: 1 // number).collect(),
+    ):
+        try:
+            run()
+        except Exception as error:
+            found.append(describe(error))
+    spark.conf.unset("spark.sql.ansi.enabled")
 
-    line = next(line for line in done.stdout.splitlines() if line.startswith("FOUND "))
-    missing, divided, rdd = json.loads(line.removeprefix("FOUND "))
+    missing, divided, rdd = found
     assert missing["message_parameters"]["relationName"] == "`no_such_table`"
     assert (missing["error_class"], missing["sqlstate"]) == ("TABLE_OR_VIEW_NOT_FOUND", "42P01")
     assert (divided["error_class"], divided["sqlstate"]) == ("DIVIDE_BY_ZERO", "22012")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,6 +79,20 @@ def test_classic_jobs_bear_the_name_and_are_on_the_closing_record(
     assert len(ids) >= 2
     tracker = context.statusTracker()
     assert set(ids) <= set(tracker.getJobIdsForGroup("bronze"))
+
+
+def test_pages_of_spark_show_the_name(spark: SparkSession, log: Logger) -> None:
+    """Spark's UI, asked as a browser's page asks it, shows a stage's jobs under its name."""
+    with stage(log, "bronze orders", spark=spark) as bronze:
+        spark.range(3).collect()
+
+    context = spark.sparkContext
+    url = f"{context.uiWebUrl}/api/v1/applications/{context.applicationId}/jobs"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        jobs = {job["jobId"]: job for job in json.load(answer)}
+    assert bronze.job_ids
+    for number in bronze.job_ids:
+        assert jobs[number]["jobGroup"] == jobs[number]["description"] == "bronze orders"
 
 
 def test_second_stage_of_a_name_has_its_own_jobs(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from laketrace import Logger
+from laketrace.spark import keep_context
 from laketrace.testing import Records
 
 if TYPE_CHECKING:
@@ -56,9 +57,7 @@ def test_queries_are_logged_from_start_to_end(
     assert len(records.having(event="stream_started", query_name="orders")) == 1
     assert len(records.having(event="stream_ended", query_id=str(query.id))) == 1
     progress = records.having(event="stream_progress", query_name="orders")
-    assert [record.extra["batch_id"] for record in progress] == [
-        record.extra["batch_id"] for record in progress
-    ]
+    assert [record.extra["batch_id"] for record in progress] == list(range(len(progress)))
     first = progress[0].extra
     assert (first["batch_id"], first["rows"]) == (0, 3)
     assert first["durations_ms"]["triggerExecution"] >= 0
@@ -110,6 +109,59 @@ def test_state_and_watermark_are_told(spark: SparkSession, log: Logger, records:
     assert told["state_rows"] >= 1
     assert told["late_rows"] == 0
     assert "watermark" in told
+
+
+def test_idle_query_is_told(session: Any, log: Logger, records: Records, tmp_path: Any) -> None:
+    """A query without new data says that it waits."""
+    interval = "spark.sql.streaming.noDataProgressEventInterval"
+    before = session.conf.get(interval, None)
+    session.conf.set(interval, "50ms")
+    listener = log.watch_streams(session)
+    try:
+        stream = session.readStream.schema("id long").json(str(tmp_path))
+        query = stream.writeStream.queryName("waiting").format("noop").start()
+        wait_for(lambda: records.having(event="stream_idle"))
+        query.stop()
+        wait_for(lambda: records.having(event="stream_ended"))
+    finally:
+        stop_watching(session, listener)
+        session.conf.unset(interval) if before is None else session.conf.set(interval, before)
+
+    assert records.having(event="stream_idle")[0].extra["query_id"] == str(query.id)
+
+
+def test_listener_of_the_users_own_keeps_its_context(session: Any, log: Logger) -> None:
+    """In the thread that calls a listener, bound, kept and contextual fields are on a record."""
+    from pyspark.sql.streaming.listener import StreamingQueryListener
+
+    told: list[dict[str, Any]] = []
+    bound = log.bind(table="orders")
+    log.add(lambda text: told.append(text.record.extra))
+
+    class Mine(StreamingQueryListener):
+        def onQueryStarted(self, event: Any) -> None:
+            with bound.contextualize(event="mine"):
+                say()
+
+        def onQueryProgress(self, event: Any) -> None: ...
+
+        def onQueryIdle(self, event: Any) -> None: ...
+
+        def onQueryTerminated(self, event: Any) -> None: ...
+
+    with log.contextualize(batch=12):
+        say = keep_context(lambda: bound.info("started"))
+    listener = Mine()
+    session.streams.addListener(listener)
+    try:
+        stream = session.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
+        query = stream.writeStream.format("noop").trigger(availableNow=True).start()
+        assert query.awaitTermination(120)
+        wait_for(lambda: told)
+    finally:
+        session.streams.removeListener(listener)
+
+    assert told == [{"table": "orders", "event": "mine", "batch": 12}]
 
 
 # --- without Spark ----------------------------------------------------------------------------

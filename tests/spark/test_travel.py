@@ -132,30 +132,46 @@ def test_decorated_function_is_a_udf(session: Any, bound: Logger) -> None:
     assert sorted(row[0] for row in rows) == [-1, 1]
 
 
-def test_logger_travels_into_rdds(spark: SparkSession, bound: Logger) -> None:
-    """A closure of an RDD, and `foreachPartition`, which gives nothing back."""
+def by_rdd(spark: Any, log: Logger) -> list[str]:
     numbers = spark.sparkContext.parallelize([1, 2], 2)
+    return list(numbers.map(partial(probe, log)).collect())
 
-    for report in numbers.map(partial(probe, bound)).collect():
+
+def by_foreach(spark: Any, log: Logger, folder: Path) -> list[str]:
+    """`foreachPartition` and `foreach` give nothing back, so they leave it in `folder`."""
+
+    def leave(value: Any) -> None:
+        (folder / os.urandom(8).hex()).write_text(probe(log, value))
+
+    spark.range(0, 2, 1, 2).foreachPartition(lambda rows: [leave(row) for row in rows] and None)
+    spark.range(0, 2, 1, 2).foreach(leave)
+    return [left.read_text() for left in folder.iterdir()]
+
+
+def test_logger_travels_into_rdds(spark: SparkSession, bound: Logger) -> None:
+    """A closure of an RDD has its logger."""
+    for report in by_rdd(spark, bound):
         check(report, bound)
-    spark.range(2).foreachPartition(lambda rows: [probe(bound, row) for row in rows] and None)
-    spark.range(2).foreach(lambda row: probe(bound, row) and None)
 
 
-def test_logger_travels_into_foreach_partition_of_connect(
-    spark_connect: SparkSession, bound: Logger
-) -> None:
-    """`foreachPartition` on Connect runs, logger and all."""
-    spark_connect.range(2).foreachPartition(
-        lambda rows: [probe(bound, row) for row in rows] and None
-    )
+def test_logger_travels_into_foreach(session: Any, bound: Logger, tmp_path: Path) -> None:
+    """So have the functions of `foreach` and `foreachPartition`."""
+    reports = by_foreach(session, bound, tmp_path)
+
+    assert len(reports) == 4
+    for report in reports:
+        check(report, bound)
 
 
 def test_executors_of_a_cluster_log_by_the_same_rule(
-    spark_cluster: SparkSession, bound: Logger
+    spark_cluster: SparkSession, bound: Logger, tmp_path: Path
 ) -> None:
-    """Executors in processes of their own are executors."""
-    for report in by_udf(spark_cluster, bound):
+    """Executors in processes of their own are executors, whichever function they run."""
+    reports = [report for way in (*WAYS, by_rdd) for report in way(spark_cluster, bound)]
+    reports += by_foreach(spark_cluster, bound, tmp_path)
+
+    assert len(reports) == 14
+    for report in reports:
         check(report, bound)
 
 
