@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import laketrace
+from laketrace import Logger, runtime, spark
 from tests.support.processes import ROOT
 
 # Everything public that a program without Spark may call; `kept` are names of 1.x.
@@ -39,18 +42,38 @@ def all_of_it():
     log.remove(number); log.handlers; log.stats(); log.flush(); log.tail(0)
     log.finish_segment(); log.name; log.run_id; log.config; log.runtime_metadata; log.bound
     log.log_file_path; add_level("AUDIT", 35); list(laketrace.read(folder))
+    bound.unbind("stage"); log.at_close(lambda left: None); laketrace.Logger("third").info("x")
+    escape_newlines("a"); escape_format_strings("{"); mask_pii("a"); sanitize_message("a")
+    laketrace.Record, laketrace.Stats, laketrace.RuntimeContext, laketrace.__version__
+    ConfigError, LakeTraceError, MissingExtraError, UploadError
     detect_runtime(); stop_spark_if_active()
     runtime.RuntimeDetector.detect_platform(); runtime.RuntimeDetector.detect_runtime_type()
     runtime.RuntimeDetector.get_runtime_metadata(); runtime.RuntimeDetector.reset_cache()
     runtime.active_session(); runtime.default_name(); runtime.find_run_id(); runtime.findings()
     runtime.get_run_id_from_environment(); runtime.is_executor(); runtime.local_disk()
     runtime.record_context(); runtime.run_context(); runtime.spark_settings(["level"])
+    runtime.Finding, runtime.RuntimePlatform, runtime.RuntimeType
     from laketrace.spark import stage, keep_context, Stage
     with stage(log, "bronze") as bronze:
         keep_context(lambda: log.info("x"))()
-    pickle.loads(pickle.dumps(bronze))
+    assert type(pickle.loads(pickle.dumps(bronze))) is Stage
+    with log.run("daily") as run, run.stage("silver") as silver:
+        silver.observe([{"id": 1}], nulls=["id"])
+        silver.metric("files", 1); silver.expect("id is there", column="id", max_null_percent=0)
+    str(run.summary()); log.pipeline_metric("silver", "rows", 1); log.health()
+    log.data_quality_metric("orders", "rows", 1)
+    from laketrace.monitor import MemoryMonitor
+    with MemoryMonitor(log, interval=60) as monitor, monitor.track("load"):
+        monitor.collect()
+    target = folder + "/target"
+    report = log.upload(target)
+    assert report.ok, report
+    assert log.upload_log_to_lakehouse(target)
+    report = laketrace.upload(folder, target)
+    assert report.ok, report
     log.close()
 """
+NEED_A_SESSION = {"watch_streams", "collect_worker_logs", "inheritable_thread_target"}
 
 NO_PYSPARK = """
 class Never:
@@ -78,6 +101,19 @@ log = get_logger("last", log_dir=None, stdout=False)
 assert collect_worker_logs(None, log) == 0 and log.watch_streams(None) is None
 print("done", started, SparkContext._gateway, SparkContext._jvm)
 """
+
+
+def test_nothing_public_is_left_out() -> None:
+    """The program above uses every public name that has something to do without Spark."""
+    nodes = list(ast.walk(ast.parse(EVERYTHING)))
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    used |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    methods = {name for name in dir(Logger) if not name.startswith("_")}
+
+    there = {*laketrace.__all__, *runtime.__all__, *spark.__all__, *methods}
+
+    # `over` is how the package itself makes a logger.
+    assert there - used - NEED_A_SESSION - {"over"} == set()
 
 
 def run(program: str, folder: Path) -> str:
