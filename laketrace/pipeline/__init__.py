@@ -1,4 +1,4 @@
-"""Annex: runs, stages, metrics. A run that can be read afterwards, in ordinary records.
+"""Annex: runs that can be read afterwards, in ordinary records, and guarded streams.
 
 Floor 7. Stands on: nothing.
 """
@@ -11,18 +11,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from laketrace.pipeline.metrics import data_quality_metric, pipeline_metric
     from laketrace.pipeline.quality import ExpectationFailed
-    from laketrace.pipeline.runs import Run, Stage, start_run
+    from laketrace.pipeline.runs import Run, start_run
+    from laketrace.pipeline.stages import Stage
     from laketrace.pipeline.summary import Summary, Timing
 
 _NAMES = {
     "ExpectationFailed": "quality",
     "Run": "runs",
-    "Stage": "runs",
+    "Stage": "stages",
     "Summary": "summary",
     "Timing": "summary",
+    "TooManyBadRows": "streaming.batches",
+    "create_dlq_handler": "streaming.deadletters",
     "data_quality_metric": "metrics",
     "pipeline_metric": "metrics",
+    "read_stream": "streaming.reading",
+    "replay_dlq": "streaming.replay",
     "start_run": "runs",
+    "validate_streaming_config": "streaming.settings",
+    "with_dlq": "streaming.batches",
+    "write_stream": "streaming.writing",
 }
 __all__ = [
     "ExpectationFailed",
@@ -30,9 +38,16 @@ __all__ = [
     "Stage",
     "Summary",
     "Timing",
+    "TooManyBadRows",
+    "create_dlq_handler",
     "data_quality_metric",
     "pipeline_metric",
+    "read_stream",
+    "replay_dlq",
     "start_run",
+    "validate_streaming_config",
+    "with_dlq",
+    "write_stream",
 ]
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime, timezone
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,15 +22,40 @@ from laketrace.errors import ConfigError, need
 _MISSING = ("NAType", "NaTType")  # pandas: NA cannot even be compared with itself
 
 
+class Own:
+    """An expression of the caller's, equal to itself alone: a Column of Spark has no plain `==`."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __str__(self) -> str:
+        return str(getattr(self.value, "__name__", self.value))[:200]
+
+
 class Figure(NamedTuple):
     """One figure: `rows`, or of a column `nulls`, `min`, `max`, `distinct`, `repeated` (values
     that came before), `outside` (of a set), `unmatched` (by a pattern, which is to match the whole
-    text); nulls are no values. `argument` is the set (a tuple) or the pattern.
+    text), `newest` (time, in Unix seconds); nulls are no values. `argument` is the set (a tuple)
+    or the pattern. Of an `Own` expression: `broken` (rows for which it is false), `own` (its
+    value, under `column` as its name). `sample`: some rows that offend, of an `Offence`.
     """
 
     kind: str
     column: str | None = None
     argument: Any = None
+
+
+class Offence(NamedTuple):
+    """Rows to be shown, `most` of them: `kind` is that of a figure, or `below`, `above`."""
+
+    kind: str
+    argument: Any
+    most: int
+
+
+NAMED = ("own", "broken")  # figures whose name, if any, is no column's
 
 
 class NotKnown(Exception):
@@ -51,12 +77,12 @@ class Data:
     def __init__(self, name: str, data: Any) -> None:
         self.name = name
         self._known: dict[Figure, Any] = {}
-        self._columns, self._compute = _opened(data)
+        self._columns, self._types, self._compute = _opened(data)
 
     def prepare(self, figures: Iterable[Figure]) -> None:
         """Compute figures together. Raises `ConfigError` for columns that are not there."""
         wanted = [figure for figure in dict.fromkeys(figures) if figure not in self._known]
-        self._refuse({figure.column for figure in wanted if figure.column is not None})
+        self._refuse({item.column for item in wanted if item.column and item.kind not in NAMED})
         if not wanted:
             return
         try:
@@ -72,6 +98,8 @@ class Data:
         value = self._known[figure]
         if isinstance(value, NotKnown):
             raise value
+        if figure.kind == "newest" and value is not None:
+            return unix_seconds(value)
         return value
 
     def _alone(self, figure: Figure) -> Any:
@@ -79,7 +107,13 @@ class Data:
             return self._compute([figure])[0]
         except Exception as error:
             text = str(error).partition("\n")[0]
-            return NotKnown(f"{figure.kind} of {figure.column}: {type(error).__name__}: {text}")
+            where = figure.column or figure.argument
+            return NotKnown(f"{figure.kind} of {where}: {type(error).__name__}: {text}")
+
+    @property
+    def schema(self) -> list[tuple[str, str | None]]:
+        """The columns with their types; of a list of dicts nobody knows the types."""
+        return [(name, self._types.get(name)) for name in self._columns or ()]
 
     def _refuse(self, columns: set[str]) -> None:
         if self._columns is not None:
@@ -97,23 +131,24 @@ def refuse_unknown(name: str, columns: Iterable[str], there: Sequence[str]) -> N
         raise ConfigError(problems)
 
 
-_Opened = tuple[Sequence[str] | None, Callable[[Sequence[Figure]], list[Any]]]
+_Opened = tuple["Sequence[str] | None", "dict[str, str]", "Callable[[Sequence[Figure]], list[Any]]"]
 
 
 def _opened(data: Any) -> _Opened:
-    """The columns of data, where they are known, and what computes their figures."""
+    """The columns of data with their types, as far as known, and what computes their figures."""
     if isinstance(data, (list, tuple)):
         if all(isinstance(row, Mapping) for row in data):
             columns = list(dict.fromkeys(key for row in data for key in row))
-            return columns or None, lambda wanted: [_of_rows(data, each) for each in wanted]
+            return columns or None, {}, lambda wanted: [_of_rows(data, each) for each in wanted]
         raise _refused(data, "its items are not dicts")
     nw = need("narwhals", "quality", "stage.observe of a table")
     try:
         frame = nw.from_native(data)
     except TypeError:
         raise _refused(data, "it is no table that is known") from None
-    columns = frame.collect_schema().names()
-    return columns, partial(_of_frame, nw, frame)
+    schema = frame.collect_schema()
+    types = {name: str(kind) for name, kind in schema.items()}
+    return schema.names(), types, partial(_of_frame, nw, frame)
 
 
 def _refused(data: Any, why: str) -> ConfigError:
@@ -125,23 +160,39 @@ def _refused(data: Any, why: str) -> ConfigError:
     )
 
 
+# -- tables, by narwhals ------------------------------------------------------------------------
+
+
 def _of_frame(nw: Any, frame: Any, wanted: Sequence[Figure]) -> list[Any]:
-    """The figures of a table, in one select."""
-    named = [_expression(nw, figure).alias(f"figure{index}") for index, figure in enumerate(wanted)]
-    result = frame.select(*named)
-    if hasattr(result, "collect"):  # a lazy table of Polars
-        result = result.collect()
-    return list(result.rows()[0])
+    """The figures of a table, all but samples in one select."""
+    plain = [figure for figure in wanted if figure.kind != "sample"]
+    values: dict[Figure, Any] = {}
+    if plain:
+        named = [_expression(nw, item).alias(f"figure{index}") for index, item in enumerate(plain)]
+        row = _collected(frame.select(*named)).rows()[0]
+        values = dict(zip(plain, row, strict=True))
+    return [
+        _sample(nw, frame, figure) if figure.kind == "sample" else values[figure]
+        for figure in wanted
+    ]
+
+
+def _collected(frame: Any) -> Any:
+    return frame.collect() if hasattr(frame, "collect") else frame  # a lazy table of Polars
 
 
 def _expression(nw: Any, figure: Figure) -> Any:
     if figure.kind == "rows":
         return nw.len()
+    if figure.kind == "own":
+        return _own(nw, figure.argument)
+    if figure.kind == "broken":
+        return (~_own(nw, figure.argument)).sum()
     column = nw.col(figure.column)
     if figure.kind == "nulls":
         return column.null_count()
-    if figure.kind in ("min", "max"):
-        return getattr(column.drop_nulls(), figure.kind)()
+    if figure.kind in ("min", "max", "newest"):
+        return getattr(column.drop_nulls(), figure.kind.replace("newest", "max"))()
     if figure.kind == "distinct":
         return column.drop_nulls().n_unique()
     if figure.kind == "repeated":
@@ -151,23 +202,94 @@ def _expression(nw: Any, figure: Figure) -> Any:
     return (~column.drop_nulls().str.contains(f"^(?:{figure.argument})$")).sum()
 
 
+def _own(nw: Any, own: Own) -> Any:
+    if not isinstance(own.value, nw.Expr):
+        raise TypeError("for a table it is an expression of narwhals, e.g. narwhals.col('n') > 0")
+    return own.value
+
+
+def _sample(nw: Any, frame: Any, figure: Figure) -> list[dict[str, Any]]:
+    """The first rows that offend."""
+    kind, argument, most = figure.argument
+    column = nw.col(figure.column or "")
+    if kind == "nulls":
+        found = frame.filter(column.is_null())
+    elif kind == "broken":
+        found = frame.filter(~_own(nw, argument))
+    else:
+        found = frame.filter(~column.is_null())
+        if kind == "outside":
+            found = found.filter(~column.is_in(list(argument)))
+        elif kind == "unmatched":
+            found = found.filter(~column.str.contains(f"^(?:{argument})$"))
+        elif kind == "repeated":
+            found = found.filter(column.is_duplicated())
+        else:
+            found = found.filter(column < argument if kind == "below" else column > argument)
+    rows = _collected(found.head(most)).rows(named=True)
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+# -- lists of dicts -----------------------------------------------------------------------------
+
+
 def _of_rows(rows: Sequence[Mapping[str, Any]], figure: Figure) -> Any:
     """A figure of a list of dicts, where None and a key that is not there are null."""
     if figure.kind == "rows":
         return len(rows)
+    if figure.kind == "own":
+        return figure.argument.value(rows)
+    if figure.kind == "sample":
+        kind, argument, most = figure.argument
+        return [dict(row) for row in _offenders(rows, kind, figure.column, argument)[:most]]
+    if figure.kind in ("nulls", "broken", "outside", "unmatched", "repeated"):
+        return len(_offenders(rows, figure.kind, figure.column, figure.argument))
     values = [value for row in rows if (value := row.get(figure.column or "")) is not None]
-    if figure.kind == "nulls":
-        return len(rows) - len(values)
-    if figure.kind in ("min", "max"):
-        pick: Callable[..., Any] = min if figure.kind == "min" else max
-        return pick((value for value in values if value == value), default=None)
-    if figure.kind == "outside":
-        return sum(value not in figure.argument for value in values)
-    if figure.kind == "unmatched":
-        whole = re.compile(figure.argument).fullmatch
-        return sum(whole(value) is None for value in values)
-    distinct = len(set(values))
-    return distinct if figure.kind == "distinct" else len(values) - distinct
+    if figure.kind == "distinct":
+        return len(set(values))
+    pick: Callable[..., Any] = min if figure.kind == "min" else max
+    return pick((value for value in values if value == value), default=None)
+
+
+def _offenders(
+    rows: Sequence[Mapping[str, Any]], kind: str, column: str | None, argument: Any
+) -> list[Mapping[str, Any]]:
+    if kind == "broken":
+        return [row for row in rows if (found := argument.value(row)) is not None and not found]
+    name = column or ""
+    if kind == "nulls":
+        return [row for row in rows if row.get(name) is None]
+    seen: set[Any] = set()
+    whole = re.compile(argument).fullmatch if kind == "unmatched" else None
+
+    def offends(value: Any) -> bool:
+        if kind == "outside":
+            return value not in argument
+        if whole is not None:
+            return whole(value) is None
+        if kind == "below":
+            return bool(value < argument)
+        if kind == "above":
+            return bool(value > argument)
+        again = value in seen
+        seen.add(value)
+        return again
+
+    return [row for row in rows if (value := row.get(name)) is not None and offends(value)]
+
+
+def unix_seconds(value: Any) -> float:
+    """A time as Unix seconds; one without a time zone is in UTC. Raises `NotKnown` for no time.
+
+    >>> from datetime import date
+    >>> unix_seconds(date(1970, 1, 2))
+    86400.0
+    """
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if not isinstance(value, datetime):
+        raise NotKnown(f"{type(value).__name__} is no time")
+    return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _plain(value: Any) -> Any:

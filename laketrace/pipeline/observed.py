@@ -1,6 +1,6 @@
 """Figures of a Spark DataFrame, taken as its rows flow by: no second pass, and no waiting.
 
-Floor 7. Stands on: pipeline.figures, runtime.session, runtime.signals.
+Floor 7. Stands on: pipeline.aggregates, pipeline.figures, runtime.session, runtime.signals.
 
 `DataFrame.observe` sits directly on the data, under the write. An `Observation` of Spark blocks
 before an action, says zeros after a failed one, and counts what flowed, which under a `limit` is
@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from datetime import date
-from decimal import Decimal
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from laketrace.pipeline.figures import Figure, NotKnown, refuse_unknown
+from laketrace.pipeline.aggregates import aggregate, alias, column_of, plain
+from laketrace.pipeline.figures import NAMED, Figure, NotKnown, refuse_unknown
 from laketrace.runtime.session import is_connect
 from laketrace.runtime.signals import PATIENCE, fetch, within
 
@@ -31,14 +30,10 @@ _BUS_MS = 500  # how long the pages may take to hear of the last action
 _NO_ACTION = "no action of Spark on the observed DataFrame ended in this stage"
 _FAILED = "the first action on the observed DataFrame failed"
 _NO_ANSWER = f"Spark did not answer within {PATIENCE:g} s"
-_KINDS_OF_VALUES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "boolean": (bool,),
-    "date": (date,),
-    "timestamp": (date,),
-    **dict.fromkeys(("byte", "short", "integer", "long", "float", "double"), (int, float)),
-    "decimal": (int, float, Decimal),
-}
+_STREAM = (
+    "a stream has no end at which its figures are there; those of each micro-batch are in "
+    "`observed` of the records stream_progress"
+)
 
 
 def is_spark(data: Any) -> bool:
@@ -58,7 +53,7 @@ class Observed:
 
     def __init__(self, name: str, data: Any, figures: Iterable[Figure]) -> None:
         self.name = name
-        self.frame = data
+        self.frame = self._data = data
         self._id = f"laketrace_{uuid.uuid4().hex}"
         self._spark = data.sparkSession
         self._connect = is_connect(self._spark)
@@ -68,9 +63,10 @@ class Observed:
         self._why = _NO_ACTION
         self._after = -1
         wanted = list(dict.fromkeys(figures))
-        refuse_unknown(
-            name, {item.column for item in wanted if item.column is not None}, data.columns
-        )
+        columns = {item.column for item in wanted if item.column and item.kind not in NAMED}
+        refuse_unknown(name, columns, data.columns)
+        self._kinds: dict[str, str] = {}
+        self.schema: list[tuple[str, str | None]] = []
         self._attach(data, wanted)
 
     def figure(self, figure: Figure) -> Any:
@@ -78,9 +74,8 @@ class Observed:
         if figure not in self._known:
             if figure in self._asked or self._observation is None:
                 raise NotKnown(self._why)
-            raise NotKnown(
-                f"{figure.kind} of {figure.column} was not observed: expect it before observe"
-            )
+            where = figure.column or figure.argument
+            raise NotKnown(f"{figure.kind} of {where} was not observed: expect it before observe")
         value = self._known[figure]
         if isinstance(value, NotKnown):
             raise value
@@ -98,31 +93,53 @@ class Observed:
             within("observation", lambda: found.append(self._read_classic()))
             values = found[0] if found else None
         if values:
-            self._known.update(
-                (figure, values[f"f{index}"]) for index, figure in enumerate(self._asked)
-            )
+            for index, figure in enumerate(self._asked):
+                self._known[figure] = plain(figure, values[f"f{index}"], self._kinds)
+
+    def count_repeated(self, column: str) -> None:
+        """Find `repeated` of a column in a pass of its own, if the action had success."""
+        figure = Figure("repeated", column)
+        if not self.known:
+            self._known[figure] = NotKnown(self._why)
+            return
+        try:
+            functions = _maker(self._connect).functions
+            each = column_of(functions, column)
+            groups = self._data.where(each.isNotNull()).groupBy(each).count()
+            found = groups.agg(functions.sum(functions.col("count") - 1)).collect()[0][0]
+            self._known[figure] = found or 0
+        except Exception as error:
+            self._known[figure] = NotKnown(f"the second pass failed: {_first_line(error)}")
+
+    @property
+    def known(self) -> bool:
+        """Whether an action is known to have had success."""
+        return Figure("rows") in self._known
 
     # -- before the action --------------------------------------------------------------------
 
     def _attach(self, data: Any, wanted: Sequence[Figure]) -> None:
         """Put the observation on the data."""
-        if data.isStreaming:
-            self._why = "a stream has no end at which its figures are there"
-            return
         try:
             make = _maker(self._connect)
-            kinds = {field.name: field.dataType.typeName() for field in data.schema.fields}
+            fields = data.schema.fields
+            self.schema = [(field.name, field.dataType.simpleString()) for field in fields]
+            self._kinds = {field.name: field.dataType.typeName() for field in fields}
             expressions = {}
             for figure in wanted:
                 try:
-                    expressions[figure] = _expression(make.functions, figure, kinds)
+                    expressions[figure] = aggregate(make.functions, figure, self._kinds)
                 except NotKnown as why:
                     self._known[figure] = why
+            if data.isStreaming:
+                self._attach_to_stream(data, expressions)
+                return
             if not self._try(data, make, expressions):
                 for figure, expression in list(expressions.items()):
                     if not self._try(data, make, {figure: expression}):
+                        where = figure.column or figure.argument or "data"
                         self._known[figure] = NotKnown(
-                            f"Spark cannot observe {figure.kind} of {figure.column}: {self._why}"
+                            f"Spark cannot observe {figure.kind} of {where}: {self._why}"
                         )
                         del expressions[figure]
                 self._try(data, make, expressions)
@@ -132,6 +149,13 @@ class Observed:
             self.frame, self._observation = data, None
             self._why = f"Spark cannot observe: {_first_line(error)}"
 
+    def _attach_to_stream(self, data: Any, expressions: dict[Figure, Any]) -> None:
+        """Figures of each micro-batch: Spark puts them into the progress of the query."""
+        self._why = _STREAM
+        named = [expression.alias(alias(figure)) for figure, expression in expressions.items()]
+        self.frame = data.observe(self.name, *named)
+        self.frame.select("*").schema  # noqa: B018 - here and not where the query starts
+
     def _try(self, data: Any, make: _Maker, expressions: dict[Figure, Any]) -> bool:
         """Observe these; whether Spark can, which it is asked now and not under the write."""
         self._asked = list(expressions)
@@ -139,7 +163,9 @@ class Observed:
         try:
             observation = make.observation(self._id)
             frame = data.observe(observation, *named)
-            frame.schema  # noqa: B018 - a Connect client finds a wrong expression no earlier
+            if self._connect:
+                frame.select("*").schema  # noqa: B018 - a wrong expression is found no earlier
+                observation._result = _First()
         except Exception as error:
             self._why = _first_line(error)
             return False
@@ -149,10 +175,10 @@ class Observed:
     # -- after it -----------------------------------------------------------------------------
 
     def _read_connect(self) -> Any:
-        if getattr(self._observation, "_error", None) is not None:
+        values = getattr(self._observation, "_result", None)
+        if not values and getattr(self._observation, "_error", None) is not None:
             self._why = _FAILED
-            return None
-        return getattr(self._observation, "_result", None)
+        return values
 
     def _read_classic(self) -> Any:
         bus = self._spark._jsc.sc().listenerBus()
@@ -165,6 +191,14 @@ class Observed:
 
     def _executions(self) -> Any:
         return self._spark._jsparkSession.sharedState().statusStore()
+
+
+class _First(dict[str, Any]):
+    """Takes the figures of the first action; a Connect client would put the last one's over it."""
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        if not self:
+            super().update(*args, **kwargs)
 
 
 class _Maker(NamedTuple):
@@ -180,33 +214,6 @@ def _maker(connect: bool) -> _Maker:
     return _Maker(observation, import_module(f"{base}.functions"))
 
 
-def _expression(functions: Any, figure: Figure, kinds: dict[str, str]) -> Any:
-    """An aggregate for a figure, one that cannot fail on a value. Raises `NotKnown`."""
-    if figure.kind == "rows":
-        return functions.count(functions.lit(1))
-    name = str(figure.column)
-    column = functions.col("`" + name.replace("`", "``") + "`")
-    if figure.kind == "nulls":
-        return functions.count(functions.when(column.isNull(), 1))
-    if figure.kind in ("min", "max"):
-        return getattr(functions, figure.kind)(column)
-    if figure.kind == "distinct":
-        return functions.approx_count_distinct(column)
-    if figure.kind == "outside":
-        fits = _KINDS_OF_VALUES.get(kinds[name], ())
-        if not all(
-            isinstance(value, fits) and (bool in fits or not isinstance(value, bool))
-            for value in figure.argument
-        ):  # Spark would cast, and in ANSI mode fail the action on a value that it cannot cast
-            raise NotKnown(f"{name} is of type {kinds[name]}, the values of the set are of another")
-        return functions.count(functions.when(~column.isin(list(figure.argument)), 1))
-    if figure.kind == "unmatched":
-        if kinds[name] not in ("string", "char", "varchar"):
-            raise NotKnown(f"{name} is of type {kinds[name]}, a pattern is for texts")
-        return functions.count(functions.when(~column.rlike(f"^(?:{figure.argument})$"), 1))
-    raise NotKnown(f"whether {name} is unique takes a pass of its own, which Spark was not asked")
-
-
 class _Execution(NamedTuple):
     """An execution of Spark SQL: `ended` in Unix ms, None while it runs; `ok` once it has."""
 
@@ -217,7 +224,8 @@ class _Execution(NamedTuple):
 
 def _ours(store: Any, name: str, after: int) -> list[_Execution]:
     """The executions newer than `after` whose plan has the observation `name`."""
-    found, end = [], store.executionsCount()
+    found: list[_Execution] = []
+    end = store.executionsCount()
     while end > 0:
         begin = max(0, end - _PAGE)
         page = store.executionsList(begin, end - begin)

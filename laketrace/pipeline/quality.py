@@ -1,6 +1,6 @@
 """What a stage expects of its data, and what it found.
 
-Floor 7. Stands on: errors, pipeline.figures.
+Floor 7. Stands on: errors, files.units, pipeline.figures.
 
 An expectation is one or more checks against figures of the data that the stage observed. A figure
 that could not be known is never guessed: the check then has no result, and where it was to stop the
@@ -11,15 +11,20 @@ Nulls are left to `max_null_percent`: the other checks look at the values that a
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Hashable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from laketrace.errors import ConfigError, LakeTraceError
-from laketrace.pipeline.figures import Figure, NotKnown
+from laketrace.files.units import parse_duration
+from laketrace.pipeline.figures import Figure, NotKnown, Offence, Own
 
 _ON_FAIL = ("warn", "error")
-_OF_A_COLUMN = ("max_null_percent", "min", "max", "in_set", "matches", "unique")
-_OF_THE_ROWS = ("min_rows", "max_rows")
+_OF_A_COLUMN = ("max_null_percent", "min", "max", "in_set", "matches", "unique", "max_age")
+_COUNTS = ("min_rows", "max_rows")
+_OF_THE_ROWS = (*_COUNTS, "max_change_percent", "expression")
+_MOST_SAMPLE = 20
 _LONGEST_LIMIT = 200  # characters of a limit in a message
 
 
@@ -50,18 +55,26 @@ class Source(Protocol):
     name: str
     basis: str
 
+    @property
+    def schema(self) -> list[tuple[str, str | None]]:
+        """The columns, with their types where they are known."""
+
     def figure(self, figure: Figure) -> Any:
         """The value of a figure; raises `NotKnown` with the reason."""
 
 
 class Result(NamedTuple):
-    """What came of one check: `passed` is None where it could not be made, for `reason`."""
+    """What came of one check: `passed` is None where it could not be made, for `reason`.
+
+    That is no failure where there was nothing to compare with yet (`first`).
+    """
 
     rule: str
     limit: Any
     observed: Any
     passed: bool | None
     reason: str | None = None
+    first: bool = False
 
 
 class Expectation(NamedTuple):
@@ -75,14 +88,35 @@ class Expectation(NamedTuple):
     rules: tuple[tuple[str, Any], ...]
     on_fail: str
     name: str | None = None
+    sample: int = 0
+    second_pass: bool = False
 
     def figures(self) -> list[Figure]:
         """The figures that the checks need."""
-        return [figure for rule in self.rules for figure in _needs(*rule, self.column)]
+        needed = [figure for rule in self.rules for figure in _needs(*rule, self.column)]
+        if self.sample:
+            needed += [item for rule in self.rules for item in self._offenders(*rule)]
+        return needed
 
-    def check(self, source: Source) -> list[Result]:
-        """Make the checks, each for itself."""
-        return [_check(source, rule, limit, self.column) for rule, limit in self.rules]
+    def _offenders(self, rule: str, limit: Any) -> list[Figure]:
+        offence = _OFFENCES.get(rule)
+        if offence is None:
+            return []
+        return [Figure("sample", self.column, Offence(offence, limit, self.sample))]
+
+    def check(self, source: Source, before: int | None) -> list[Result]:
+        """Make the checks, each for itself; `before` is the row count of the last good run."""
+        return [_check(source, rule, limit, self.column, before) for rule, limit in self.rules]
+
+    def offenders(self, source: Source, result: Result) -> Any:
+        """Some rows that offend, if they were asked for and are known."""
+        limit = dict(self.rules)[result.rule]
+        for figure in self._offenders(result.rule, limit) if self.sample else ():
+            try:
+                return source.figure(figure)
+            except NotKnown:
+                return None
+        return None
 
     def failure(self, result: Result, source: str | None) -> str:
         """One line: what was expected of what, and what was found."""
@@ -95,8 +129,23 @@ class Expectation(NamedTuple):
         return f"{self.description}: {where}: {limit}, but {_found(result)}."
 
 
+_OFFENCES = {
+    "max_null_percent": "nulls",
+    "min": "below",
+    "max": "above",
+    "in_set": "outside",
+    "matches": "unmatched",
+    "unique": "repeated",
+    "expression": "broken",
+}  # which rows offend against a rule
+
+
 def expectation(
-    description: str, column: str | None, on_fail: str, rules: Mapping[str, Any]
+    description: str,
+    column: str | None,
+    on_fail: str,
+    rules: Mapping[str, Any],
+    sample: int = 0,
 ) -> Expectation:
     """An expectation from its settings; those that are None are left out.
 
@@ -111,6 +160,8 @@ def expectation(
     problems = []
     if on_fail not in _ON_FAIL:
         problems.append(f"on_fail={on_fail!r}: no such way. Use 'warn' or 'error'.")
+    if not isinstance(sample, int) or isinstance(sample, bool) or not 0 <= sample <= _MOST_SAMPLE:
+        problems.append(f"sample={sample!r}: it is a number of rows, 0 to {_MOST_SAMPLE}.")
     if not given:
         names = ", ".join((*_OF_A_COLUMN, *_OF_THE_ROWS))
         problems.append(f"expect({description!r}): nothing is expected. Give one of {names}.")
@@ -125,7 +176,11 @@ def expectation(
         raise ConfigError(problems)
     if "in_set" in given:
         given["in_set"] = tuple(given["in_set"])
-    return Expectation(str(description), column, tuple(given.items()), on_fail)
+    if "expression" in given:
+        given["expression"] = Own(given["expression"])
+    if "max_age" in given:
+        given["max_age"] = parse_duration(given["max_age"]).total_seconds()
+    return Expectation(str(description), column, tuple(given.items()), on_fail, sample=sample)
 
 
 def _wrong(rule: str, limit: Any) -> str | None:
@@ -134,7 +189,14 @@ def _wrong(rule: str, limit: Any) -> str | None:
     number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
     if rule == "max_null_percent" and not (number and 0 <= limit <= 100):
         return said + "a share is a number of percent from 0 to 100. Use e.g. max_null_percent=0.5."
-    if rule in _OF_THE_ROWS and not (number and limit >= 0 and limit == int(limit)):
+    if rule == "max_change_percent" and not (number and limit >= 0):
+        return said + "a change is a number of percent, at least 0. Use e.g. max_change_percent=50."
+    if rule == "max_age":
+        try:
+            parse_duration(limit)
+        except ValueError as error:
+            return said + str(error)
+    if rule in _COUNTS and not (number and limit >= 0 and limit == int(limit)):
         return said + f"a count of rows is a whole number, at least 0. Use e.g. {rule}=1."
     if rule == "in_set" and (isinstance(limit, (str, bytes)) or not isinstance(limit, Collection)):
         return said + "it is a collection of values. Use e.g. in_set=['EUR', 'USD']."
@@ -155,8 +217,12 @@ def _wrong(rule: str, limit: Any) -> str | None:
 def _needs(rule: str, limit: Any, column: str | None) -> list[Figure]:
     """The figures behind a check, the observed one last."""
     rows = Figure("rows")
-    if rule in _OF_THE_ROWS:
+    if rule in _COUNTS or rule == "max_change_percent":
         return [rows]
+    if rule == "expression":
+        return [Figure("broken", None, limit)]
+    if rule == "max_age":
+        return [Figure("newest", column)]
     if rule == "max_null_percent":
         return [rows, Figure("nulls", column)]
     if rule == "unique":
@@ -168,24 +234,60 @@ def _needs(rule: str, limit: Any, column: str | None) -> list[Figure]:
     return [Figure(rule, column)]
 
 
-def _check(source: Source, rule: str, limit: Any, column: str | None) -> Result:
+def _check(source: Source, rule: str, limit: Any, column: str | None, before: int | None) -> Result:
     try:
         values = [source.figure(figure) for figure in _needs(rule, limit, column)]
     except NotKnown as why:
-        return Result(rule, limit, None, None, str(why))
+        return Result(rule, _said(limit), None, None, str(why))
     observed = values[-1]
     if rule == "max_null_percent":
         rows, nulls = values
         return Result(rule, limit, percent(nulls, rows), nulls * 100 <= limit * rows)
-    if rule in ("in_set", "matches", "unique"):
-        return Result(rule, limit, observed, observed == 0)
+    if rule == "max_change_percent":
+        return _changed(limit, observed, before)
+    if rule in ("in_set", "matches", "unique", "expression"):
+        return Result(rule, _said(limit), observed, observed == 0)
     if observed is None:  # no value at all, so none that is too low or too high
+        if rule == "max_age":
+            return Result(rule, limit, None, None, "there is no time whose age could be told")
         return Result(rule, limit, None, True)
+    if rule == "max_age":
+        age = round(time.time() - observed, 3)
+        return Result(rule, limit, age, age <= limit)
     try:
-        passed = observed >= limit if rule.startswith("min") else observed <= limit
+        least, most = _comparable(limit, observed)
+        passed = least <= most if rule.startswith("min") else least >= most
     except TypeError as error:
         return Result(rule, limit, observed, None, str(error))
     return Result(rule, limit, observed, bool(passed))
+
+
+def _said(limit: Any) -> Any:
+    return str(limit) if isinstance(limit, Own) else limit
+
+
+def _changed(limit: float, rows: int, before: int | None) -> Result:
+    """By how much the row count differs from that of the last good run of the same name."""
+    rule = "max_change_percent"
+    if before is None:
+        why = "no earlier good run of this name is known beside this log"
+        return Result(rule, limit, None, None, why, first=True)
+    if before == 0:
+        passed = None if rows else True
+        return Result(rule, limit, None, passed, f"the last run had no rows, this one has {rows}")
+    change = 100.0 * (rows - before) / before
+    return Result(rule, limit, change, abs(change) <= limit)
+
+
+def _comparable(limit: Any, observed: Any) -> tuple[Any, Any]:
+    """Limit and value, times in the same way: one without a time zone is in the local one."""
+    both = (limit, observed)
+    if (
+        all(isinstance(each, datetime) for each in both)
+        and len({e.tzinfo is None for e in both}) > 1
+    ):
+        return limit.astimezone(), observed.astimezone()
+    return both
 
 
 def percent(part: int, whole: int) -> float | None:
@@ -200,7 +302,13 @@ def percent(part: int, whole: int) -> float | None:
 def _found(result: Result) -> str:
     if result.rule == "max_null_percent":
         return f"{result.observed:.6g} % are null"
-    if result.rule in _OF_THE_ROWS:
+    if result.rule == "max_change_percent":
+        return f"the rows changed by {result.observed:+.6g} %"
+    if result.rule == "max_age":
+        return f"the newest is {result.observed:.0f} s old"
+    if result.rule == "expression":
+        return f"{result.observed} rows do not"
+    if result.rule in _COUNTS:
         return f"there are {result.observed} rows"
     if result.rule == "unique":
         return f"{result.observed} values are repetitions"

@@ -1,6 +1,6 @@
 """What a run did, for people: a table as text, a table with a timeline as HTML.
 
-Floor 7. Stands on: core.clean.
+Floor 7. Stands on: core.clean, errors.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from laketrace.core.clean import html_text
+from laketrace.errors import MissingExtraError
 
 
 class Timing(NamedTuple):
@@ -56,6 +57,33 @@ class Summary(NamedTuple):
         ]
         return "\n".join([f"run {self.name}: {self.status}, {self.seconds:.3f} s", *lines])
 
+    def plot(self) -> Any:
+        """The attempts over time as a figure of matplotlib.
+
+        Raises `MissingExtraError` where matplotlib is not installed.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ModuleNotFoundError as error:
+            if error.name != "matplotlib":
+                raise
+            text = "run.plot() needs the package matplotlib. Run: pip install matplotlib"
+            raise MissingExtraError(text, name=error.name) from None
+        figure = Figure(figsize=(8, 1 + 0.3 * len(self.timings)), layout="constrained")
+        axes = figure.add_subplot()
+        labels = [f"{item.path} ({item.attempt})" for item in self.timings]
+        axes.barh(
+            range(len(labels)),
+            [item.seconds for item in self.timings],
+            left=[item.began for item in self.timings],
+            color=[_color(item) for item in self.timings],
+        )
+        axes.set_yticks(range(len(labels)), labels)
+        axes.invert_yaxis()
+        axes.set_xlabel("seconds")
+        axes.set_title(f"run {self.name}: {self.status}, {self.seconds:.3f} s")
+        return figure
+
     def _repr_html_(self) -> str:
         whole = max(self.seconds, *(item.began + item.seconds for item in self.timings), 1e-9)
         body = "".join(
@@ -75,6 +103,9 @@ class Summary(NamedTuple):
 def _bar(item: Timing, whole: float) -> str:
     """Where in the run an attempt lies, as a coloured bar."""
     left, width = 100 * item.began / whole, max(100 * item.seconds / whole, 0.5)
-    color = "#2a7" if item.status == "ok" else "#c33"
-    style = f"margin-left:{left:.1f}%;width:{width:.1f}%;background:{color};height:0.8em"
+    style = f"margin-left:{left:.1f}%;width:{width:.1f}%;background:{_color(item)};height:0.8em"
     return f"<div style='{style}'></div>"
+
+
+def _color(item: Timing) -> str:
+    return {"ok": "#22aa77", "failed": "#cc3333"}.get(item.status, "#999999")
