@@ -27,8 +27,9 @@ _MAX_ITEMS = 100_000
 _MAX_FLOAT = sys.float_info.max
 
 # encode_basestring leaves these as they are: DEL, C1 controls (0x9b drives terminals), the two
-# Unicode line separators, and lone surrogates, which UTF-8 cannot carry.
-_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Unicode line separators, the bidirectional controls, which show a line in another order than it is
+# (CVE-2021-42574), and lone surrogates, which UTF-8 cannot carry.
+_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class NameRule(Protocol):

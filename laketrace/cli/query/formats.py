@@ -1,9 +1,9 @@
 """The result of a query as a table, JSON, CSV or Parquet.
 
-Floor 7. Stands on: cli.query.engine, cli.terminal, core.encode.
+Floor 7. Stands on: cli.query.engine, cli.terminal, core.clean, core.encode.
 
 CSV is for spreadsheets too: a text that one of them would take for a formula gets a `'` in front
-(OWASP, "CSV Injection"). Numbers stay numbers.
+(OWASP, "CSV Injection"). Numbers stay numbers. On a terminal, what would drive it is escaped.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from laketrace.cli.query.engine import Engine
 from laketrace.cli.terminal import table_lines
+from laketrace.core.clean import clean
 from laketrace.core.encode import to_json
 
 FORMATS = ("table", "json", "csv", "parquet")
@@ -48,9 +49,10 @@ def write_json(engine: Engine, target: TextIO) -> None:
 def write_csv(engine: Engine, target: TextIO) -> None:
     """RFC 4180 with a head line; no cell is a formula."""
     writer = csv.writer(target, lineterminator="\n")
-    writer.writerow([harmless(name) for name in engine.columns()])
+    shown = _on_terminal if target.isatty() else harmless
+    writer.writerow([shown(name) for name in engine.columns()])
     for row in engine.rows():
-        writer.writerow([harmless(value) for value in row])
+        writer.writerow([shown(value) for value in row])
 
 
 def harmless(value: Any) -> Any:
@@ -66,6 +68,11 @@ def harmless(value: Any) -> Any:
     if value is None or isinstance(value, (int, float)):
         return value
     return harmless(_text(value))
+
+
+def _on_terminal(value: Any) -> Any:
+    cell = harmless(value)
+    return clean(cell) if isinstance(cell, str) else cell
 
 
 def _text(value: Any) -> str:
