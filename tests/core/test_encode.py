@@ -8,6 +8,7 @@ import decimal
 import enum
 import json
 import pathlib
+import re
 import uuid
 from collections import OrderedDict, deque, namedtuple
 from collections.abc import Callable
