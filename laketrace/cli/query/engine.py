@@ -10,11 +10,13 @@ a table that lies there.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
 
 from laketrace.cli.query.files import LogFile, Opened
 from laketrace.cli.query.sql import Query
@@ -137,11 +139,19 @@ class Engine:
         return int(row[0])
 
     def rows(self, limit: int | None = None) -> Iterator[tuple[Any, ...]]:
-        """The rows of the result."""
+        """The rows of the result; times are aware, in UTC."""
+        readings = [_reading(name, kind) for name, kind in self._types()]
+        chosen = ", ".join(reading.expression for reading in readings)
         most = "" if limit is None else f" limit {limit}"
-        result = self.connection.execute(f"select * from {RESULT}{most}")
+        result = self.connection.execute(f"select {chosen} from {RESULT}{most}")
         while rows := result.fetchmany(10_000):
-            yield from rows
+            for row in rows:
+                pairs = zip(readings, row, strict=True)
+                yield tuple(None if value is None else read.of(value) for read, value in pairs)
+
+    def _types(self) -> list[tuple[str, str]]:
+        described = self.connection.execute(f"describe {RESULT}").fetchall()
+        return [(str(column), str(kind)) for column, kind, *_ in described]
 
     def write_parquet(self, path: str) -> None:
         """Write the result into a Parquet file."""
@@ -216,6 +226,30 @@ def _is_size(path: str, size: int) -> bool:
             file.seek(-4, os.SEEK_END)
             return (size - int.from_bytes(file.read(4), "little")) % (1 << 32) in (0, 1)
     return path.endswith(".zst") or size - os.stat(path).st_size in (0, 1)
+
+
+class _Reading(NamedTuple):
+    """How a column comes out of DuckDB, and what is made of a value of it."""
+
+    expression: str
+    of: Callable[[Any], Any]
+
+
+def _reading(name: str, kind: str) -> _Reading:
+    """DuckDB gives times with a zone only where the package pytz is; so they come without one."""
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return _Reading(f"timezone('UTC', {_name(name)})", _in_utc)
+    if "WITH TIME ZONE" in kind:  # inside of a list or struct
+        return _Reading(f"to_json({_name(name)})", json.loads)
+    return _Reading(_name(name), _itself)
+
+
+def _in_utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=timezone.utc)
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _name(text: str) -> str:
