@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 from laketrace.core.gauges import gauges
 from laketrace.errors import need
 from laketrace.monitor.throughput import timers
-from laketrace.monitor.wellbeing import health, waiting
+from laketrace.monitor.wellbeing import Looks, waiting
 
 if TYPE_CHECKING:
     from laketrace.core.logger import Logger
 
 _STATES = {"ok": 0, "degraded": 1, "failing": 2}
 _QUANTILES = (0.5, 0.95, 0.99)
+_scrapes = (
+    Looks()
+)  # not those of `log.health()`, from which a scrape would take what it has to tell
 
 
 class LogCollector:
@@ -56,7 +59,7 @@ class LogCollector:
             dropped.add_metric([name, reason], value)
         yield dropped
         yield self._gauge("laketrace_records_queued", "Deliveries under way.", stats.queued)
-        state = _STATES[health(self._log).status]
+        state = _STATES[_scrapes.health(self._log).status]
         yield self._gauge("laketrace_health", "0 ok, 1 degraded, 2 failing.", state)
 
     def _uploads(self) -> Iterator[Any]:
@@ -80,14 +83,19 @@ class LogCollector:
         yield family
 
     def _latencies(self) -> Iterator[Any]:
+        calls = self._kinds.CounterMetricFamily(
+            "laketrace_timed", "Blocks and calls that were timed.", labels=["name"]
+        )
         latency = self._kinds.GaugeMetricFamily(
             "laketrace_latency_seconds", "Latency by quantile.", labels=["name", "quantile"]
         )
         for name, timer in list(timers.items()):
+            calls.add_metric([name], timer.total)
             for rank in _QUANTILES:
                 value = timer.quantile(rank)
                 if value is not None:
                     latency.add_metric([name, str(rank)], value)
+        yield calls
         yield latency
 
     def _gauge(self, name: str, text: str, value: float) -> Any:

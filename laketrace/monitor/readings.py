@@ -9,8 +9,9 @@ running yet, and none raises. Figures are in MB (1,048,576 bytes) unless the nam
 from __future__ import annotations
 
 import gc
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
 
@@ -30,7 +31,11 @@ def process() -> Figures:
         import psutil
     except ModuleNotFoundError:
         return _from_proc() or _from_resource()
-    info = psutil.Process().memory_full_info()
+    own = psutil.Process()
+    try:
+        info = own.memory_full_info()
+    except psutil.Error:  # not everywhere may a process read its own page tables
+        return {"rss_mb": own.memory_info().rss / MB}
     return {"rss_mb": info.rss / MB, "uss_mb": info.uss / MB}
 
 
@@ -38,11 +43,20 @@ def _from_proc() -> Figures:
     try:
         with open("/proc/self/smaps_rollup", "rb") as file:
             lines = [line.split() for line in file if line.count(b"kB")]
-    except OSError:
-        return {}
+    except OSError:  # before Linux 4.14, and in some sandboxes
+        return _from_statm()
     kilobytes = {line[0].rstrip(b":"): int(line[1]) for line in lines}
     own = kilobytes.get(b"Private_Clean", 0) + kilobytes.get(b"Private_Dirty", 0)
     return {"rss_mb": kilobytes.get(b"Rss", 0) / 1024, "uss_mb": own / 1024}
+
+
+def _from_statm() -> Figures:
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            pages = int(file.read().split()[1])
+    except (OSError, IndexError, ValueError):
+        return {}
+    return {"rss_mb": pages * os.sysconf("SC_PAGE_SIZE") / MB}
 
 
 def _from_resource() -> Figures:
@@ -82,10 +96,12 @@ def duckdb() -> Figures:
 
 
 def spark() -> Figures:
-    """The driver's JVM heap and the executors' storage memory, of an active classic session.
+    """The driver's JVM heap and the executors' memory, of an active classic session.
 
     Asked of `java.lang.Runtime` and of Spark's status store, which is what its REST API
-    (`/applications/[app-id]/executors`) reads. A Connect session has no JVM here.
+    (`/applications/[app-id]/executors`) reads: `executors_used_mb` of `executors_limit_mb` is
+    storage, `executors_peak_heap_mb` the sum of the largest heaps that they have reported, with
+    their heartbeats. A Connect session has no JVM here.
     """
     session: Any = active_session()
     if session is None or not hasattr(session, "_jvm"):
@@ -100,6 +116,10 @@ def spark() -> Figures:
     figures["executors"] = float(len(summaries))
     figures["executors_used_mb"] = sum(item.memoryUsed() for item in summaries) / MB
     figures["executors_limit_mb"] = sum(item.maxMemory() for item in summaries) / MB
+    peaks = [item.peakMemoryMetrics() for item in summaries]
+    heaps = [peak.get().getMetricValue("JVMHeapMemory") for peak in peaks if peak.isDefined()]
+    if heaps:
+        figures["executors_peak_heap_mb"] = sum(heaps) / MB
     return figures
 
 
@@ -112,12 +132,15 @@ SOURCES: dict[str, Callable[[], Figures]] = {
 }
 
 
-def read_all(problems: dict[str, str]) -> Figures:
-    """All figures now; a source that fails is named in `problems` and left out."""
+def read_all(problems: dict[str, str], names: Iterable[str] | None = None) -> Figures:
+    """The figures of the sources `names` now, of all by default.
+
+    A source that fails is named in `problems` and left out.
+    """
     figures: Figures = {}
-    for name, source in SOURCES.items():
+    for name in SOURCES if names is None else names:
         try:
-            figures.update(source())
+            figures.update(SOURCES[name]())
             problems.pop(name, None)
         except Exception as error:
             problems[name] = f"{type(error).__name__}: {error}"
@@ -140,7 +163,8 @@ class GarbageCollections:
         self._began = 0.0
 
     def start(self) -> None:
-        """Listen from now on."""
+        """Listen from now on, once."""
+        self.stop()
         gc.callbacks.append(self._on)
 
     def stop(self) -> None:

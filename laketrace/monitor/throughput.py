@@ -5,7 +5,8 @@ Floor 7. Stands on: errors.
 Latencies go into a KLL sketch of Apache DataSketches (https://datasketches.apache.org/docs/KLL):
 a few kilobytes however many values, mergeable, with a rank error of at most 1.33 % at k=200.
 Rates are counted in buckets of one second. Threads: any; CPython's interpreter lock makes one
-update of a sketch, and one addition to a bucket, indivisible.
+update of a sketch, and one addition to a bucket, indivisible. Pickles, without its rates, so that
+what several processes measured can be merged.
 """
 
 from __future__ import annotations
@@ -80,9 +81,12 @@ class Throughput:
         return float(self._sketch.normalized_rank_error(False))
 
     def merge(self, other: Throughput) -> None:
-        """Take over the latencies and the total of another one."""
+        """Take over the latencies and the total of another one, also one of another process."""
         self._sketch.merge(other._sketch)
         self.total += other.total
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (self.name, self.total, self._sketch.serialize())
 
     def summary(self) -> dict[str, Any]:
         """Total, rate over a minute and latencies, as fields for a record."""
@@ -94,8 +98,15 @@ class Throughput:
         }
 
 
+def _arrived(name: str, total: int, latencies: bytes) -> Throughput:
+    made = Throughput(name)
+    made.total = total
+    made._sketch.merge(type(made._sketch).deserialize(latencies))
+    return made
+
+
 timers: dict[str, Throughput] = {}
-"""What `timed` has measured in this process, by name."""
+"""What `timed` has measured in this process, by name: how often, how fast, how long."""
 
 
 class timed:
@@ -119,7 +130,7 @@ class timed:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._timer.observe(_now() - self._began)
+        self._timer.add(1, _now() - self._began)
 
     async def __aenter__(self) -> timed:
         return self.__enter__()
@@ -129,7 +140,7 @@ class timed:
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Measure each call of `function`."""
-        observe = self._timer.observe
+        add = self._timer.add
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -138,7 +149,7 @@ class timed:
                 try:
                     return await function(*args, **kwargs)
                 finally:
-                    observe(_now() - began)
+                    add(1, _now() - began)
 
             return measured_coroutine
 
@@ -148,6 +159,6 @@ class timed:
             try:
                 return function(*args, **kwargs)
             finally:
-                observe(_now() - began)
+                add(1, _now() - began)
 
         return measured

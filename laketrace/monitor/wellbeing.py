@@ -9,6 +9,7 @@ look counts, so that a fault that has passed does not show for ever.
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
 _LITTLE_ROOM = 64 << 20  # bytes left on the disk from which on it is said
 _FULL_QUEUE = 0.8  # share of the queue
-
-_seen: weakref.WeakKeyDictionary[Any, Stats] = weakref.WeakKeyDictionary()
+_LATE = 3600  # seconds that a segment may wait for its upload
 
 
 class Health(NamedTuple):
@@ -34,6 +34,34 @@ class Health(NamedTuple):
         return self.status == "ok"
 
 
+class Looks:
+    """One who looks at logs again and again; each has its own last look."""
+
+    def __init__(self) -> None:
+        self._seen: weakref.WeakKeyDictionary[Any, Stats] = weakref.WeakKeyDictionary()
+
+    def health(self, log: Logger) -> Health:
+        """How the log fares since this one's last look."""
+        engine = log._engine
+        now = log.stats()
+        before = self._seen.get(engine)
+        self._seen[engine] = now
+        failing, degraded = _losses(now, before)
+        if engine.closed:
+            failing.append("the logger is closed")
+        for number, handler in log.handlers.items():
+            room = log.config.checked("queue_size")
+            waits = now.handlers[number].queued if number in now.handlers else 0
+            if handler.queue is not None and waits > _FULL_QUEUE * room:
+                degraded.append(f"{handler.name}: {waits} of {room} places of the queue are taken")
+        degraded += _disk(log) + _late(log)
+        status = "failing" if failing else "degraded" if degraded else "ok"
+        return Health(status, (*failing, *degraded))
+
+
+_users = Looks()
+
+
 def health(log: Logger) -> Health:
     """How the log fares since the last time it was asked.
 
@@ -43,21 +71,7 @@ def health(log: Logger) -> Health:
     Health(status='ok', reasons=())
     >>> log.close()
     """
-    engine = log._engine
-    now = log.stats()
-    before = _seen.get(engine)
-    _seen[engine] = now
-    failing, degraded = _losses(now, before)
-    if engine.closed:
-        failing.append("the logger is closed")
-    for number, handler in log.handlers.items():
-        room = log.config.checked("queue_size")
-        waiting = now.handlers[number].queued if number in now.handlers else 0
-        if handler.queue is not None and waiting > _FULL_QUEUE * room:
-            degraded.append(f"{handler.name}: {waiting} of {room} places of the queue are taken")
-    degraded += _disk(log)
-    status = "failing" if failing else "degraded" if degraded else "ok"
-    return Health(status, (*failing, *degraded))
+    return _users.health(log)
 
 
 def _losses(now: Stats, before: Stats | None) -> tuple[list[str], list[str]]:
@@ -88,6 +102,15 @@ def _disk(log: Logger) -> list[str]:
         return [f"{path.parent} cannot be looked at: {error}"]
     left = state.f_bavail * state.f_frsize
     return [f"{left // (1 << 20)} MB are left on the disk of {path}"] if left < _LITTLE_ROOM else []
+
+
+def _late(log: Logger) -> list[str]:
+    if not (log.config["upload_target"] or log.config["upload_table"]):
+        return []
+    left = waiting(log, time.time_ns())
+    if left is None or left.oldest_seconds < _LATE:
+        return []
+    return [f"{left.segments} segments wait for upload, since {left.oldest_seconds / 3600:.1f} h"]
 
 
 class Waiting(NamedTuple):

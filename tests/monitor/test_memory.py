@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from laketrace import ConfigError, Logger, get_logger
+from laketrace.core.gauges import gauges
 from laketrace.monitor import MemoryMonitor
+from laketrace.monitor import memory as memory_module
 from laketrace.monitor.readings import SOURCES, GarbageCollections, read_all
 
 
@@ -22,7 +25,7 @@ class Memory:
         self.rss = 100.0
         self.garbage = 0.0
 
-    def read(self, problems: dict[str, str]) -> dict[str, float]:
+    def read(self, problems: dict[str, str], names: Any = None) -> dict[str, float]:
         return {"rss_mb": self.rss}
 
     def clock(self) -> float:
@@ -137,6 +140,69 @@ def test_components_are_told_apart(log: Logger) -> None:
     assert monitor.components["load"] == {"runs": 2, "growth_mb": 40, "largest_mb": 30}
 
 
+def test_components_are_in_each_snapshot(log: Logger, told: list[dict[str, Any]]) -> None:
+    """What grew, by component, stands beside the figures of the process."""
+    memory = Memory()
+    monitor = MemoryMonitor(log, read=memory.read, clock=memory.clock)
+    with monitor.track("load"):
+        memory.rss += 10
+
+    monitor.sample()
+
+    assert told[-1]["components"] == {"load": 10}
+    assert gauges("memory")["memory.component_mb", (("component", "load"),)] == 10
+
+
+def test_dear_readings_are_taken_less_often(log: Logger) -> None:
+    """What costs 10 ms of processor time is not asked again within two seconds: 0.5 % of a core."""
+
+    def dear(problems: dict[str, str], names: Any = None) -> dict[str, float]:
+        end = time.thread_time() + 0.01
+        while time.thread_time() < end:
+            pass
+        return {"rss_mb": 1}
+
+    cheap = MemoryMonitor(log, interval=0.5, read=Memory().read)
+
+    assert cheap._take() < 2 <= MemoryMonitor(log, interval=0.5, read=dear)._take()
+
+
+def test_long_windows_cost_no_more_than_short_ones(log: Logger) -> None:
+    """A window of thousands of readings is judged by some of them, and the same is found."""
+    memory = Memory()
+    monitor = MemoryMonitor(log, window=24 * 3600, read=memory.read, clock=memory.clock)
+    monitor._readings.extend((second, second / 60 * 100) for second in range(24 * 3600))
+    memory.now = 24 * 3600
+
+    began = time.process_time()
+    slope = monitor._growth({"rss_mb": 24 * 60 * 100.0})
+
+    assert slope == pytest.approx(100, 0.01)
+    assert time.process_time() - began < 1
+
+
+def test_source_that_hangs_holds_nobody_up(log: Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`stop` gives up a reading that does not come back; `track` never asks such a source."""
+    let_go, asked = threading.Event(), threading.Event()
+
+    def hanging() -> dict[str, float]:
+        asked.set()
+        let_go.wait(60)
+        return {}
+
+    monkeypatch.setitem(SOURCES, "spark", hanging)
+    monkeypatch.setattr(memory_module, "_PATIENCE", 0.05)
+    monitor = MemoryMonitor(log).start()
+    assert asked.wait(60)
+
+    with monitor.track("load"):
+        pass
+    monitor.stop()
+
+    assert monitor.components["load"]["runs"] == 1
+    let_go.set()
+
+
 def test_a_source_that_fails_is_named_and_the_others_go_on(
     log: Logger, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +269,7 @@ def test_collections_are_counted_by_generation() -> None:
     """Counts and pauses come from the collector itself."""
     collections = GarbageCollections()
     collections.start()
+    collections.start()  # as in a forked child, whose monitor starts anew
     gc.collect(0)
     gc.collect(2)
     collections.stop()
@@ -211,3 +278,22 @@ def test_collections_are_counted_by_generation() -> None:
     figures = collections.figures()
     assert figures["gc0_count"] >= 1 and figures["gc2_count"] == 1
     assert figures["gc2_longest_ms"] > 0
+
+
+def test_memory_of_a_session_is_read(spark: Any) -> None:
+    """The JVM's heap and the executors' memory come from the session that is there."""
+    spark.range(1000).cache().count()
+
+    figures = SOURCES["spark"]()
+
+    assert 0 < figures["jvm_heap_mb"] <= figures["jvm_heap_limit_mb"]
+    assert figures["executors"] == 1  # `local[2]`: the driver
+    assert 0 < figures["executors_used_mb"] < figures["executors_limit_mb"]
+    spark.catalog.clearCache()
+
+
+def test_a_connect_session_has_no_jvm_here(any_connect: Any) -> None:
+    """Nothing is asked of a session whose server is elsewhere."""
+    assert any_connect.range(1).count() == 1
+
+    assert SOURCES["spark"]() == {}

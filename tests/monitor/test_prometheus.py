@@ -21,6 +21,7 @@ from laketrace.monitor import (
     metrics_text,
     push_metrics,
     serve_metrics,
+    timed,
     write_textfile,
 )
 
@@ -78,6 +79,28 @@ def test_metrics_of_the_job_are_there_with_their_dimensions(log: Logger) -> None
     text = metrics_text(log)
     series = 'laketrace_metric{dims="table=orders",logger="orders",name="pipeline.bronze.rows"}'
     assert value(text, series) == 3 and 'logger="other"' not in text
+
+
+def test_latencies_of_blocks_are_there(log: Logger) -> None:
+    """What was timed, how often, and how long it took."""
+    for _ in range(3):
+        with timed("test.prometheus"):
+            pass
+
+    text = metrics_text(log)
+    assert value(text, 'laketrace_timed_total{name="test.prometheus"}') == 3
+    assert value(text, 'laketrace_latency_seconds{name="test.prometheus",quantile="0.5"}') < 1
+
+
+def test_a_scrape_takes_nothing_from_who_asks_for_health(log: Logger) -> None:
+    """Each who looks has its own last look."""
+    log.add(lambda text: 1 / 0)
+    log.info("x")
+
+    assert value(metrics_text(log), 'laketrace_health{logger="orders"}') == 2
+    assert value(metrics_text(log), 'laketrace_health{logger="orders"}') == 0
+    assert log.health().status == "failing"
+    assert log.health().status == "ok"
 
 
 def test_metrics_are_served_on_loopback(log: Logger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from itertools import pairwise
 
 import pytest
@@ -66,6 +67,16 @@ def test_two_can_be_merged() -> None:
     assert first.observed == 200 and first.quantile(0.5) == pytest.approx(100, abs=5)
 
 
+def test_one_of_another_process_can_be_merged() -> None:
+    """Total and latencies come along with it."""
+    worker, driver = Throughput("orders"), Throughput("orders")
+    worker.add(100, seconds=0.5)
+
+    driver.merge(pickle.loads(pickle.dumps(worker)))
+
+    assert (driver.total, driver.observed, driver.quantile(0.5)) == (100, 1, 0.5)
+
+
 def test_nothing_observed_has_no_quantile() -> None:
     """None, not zero."""
     assert Throughput("none").quantile(0.5) is None
@@ -92,6 +103,7 @@ def test_timed_measures_blocks_functions_and_coroutines() -> None:
         asyncio.run(coroutine())
     asyncio.run(block())
 
-    assert timers["all"].observed == 4
+    assert timers["all"].observed == timers["all"].total == 4
+    assert timers["all"].rate(60) == pytest.approx(4 / 60)
     quantiles = [timers["all"].quantile(rank) or 0 for rank in (0.1, 0.5, 0.9)]
     assert all(low <= high for low, high in pairwise(quantiles))
