@@ -152,7 +152,14 @@ class Capture:
     ) -> None:
         if isinstance(error, KeyboardInterrupt):
             message, level = "interrupted", "WARNING"
-        self.log.log(level, message, exc_info=error, **fields)
+        least = get_level(self.log.config["caller_level"]).no
+
+        def where(made: Record) -> Mapping[str, Any]:
+            if made.level.no >= least:  # no call of the program's stands behind this record
+                made.file, made.line, made.function, made.module = _raised_at(error)
+            return {}
+
+        self.log.patch(where).log(level, message, exc_info=error, **fields)
 
     def on_warning(
         self, message: Warning | str, category: type[Warning], file: str, line: int
@@ -167,6 +174,18 @@ class Capture:
         self.log.patch(where).warning(
             str(message), event="warning", category=getattr(category, "__name__", str(category))
         )
+
+
+def _raised_at(error: BaseException | None) -> tuple[str | None, int | None, str | None, str]:
+    """File, line, function and module in which the exception was raised."""
+    trace = error.__traceback__ if error is not None else None
+    if trace is None:
+        return None, None, None, ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    module = trace.tb_frame.f_globals.get("__name__", "")
+    return code.co_filename, trace.tb_lineno, code.co_name, str(module)
 
 
 def _shown(value: object) -> str | None:

@@ -178,6 +178,7 @@ def test_an_exception_that_ends_a_thread_is_logged(log, records, monkeypatch):
 
     assert records.messages == ["uncaught exception in thread loader"]
     assert records[0].extra == {"event": "uncaught_exception", "thread": "loader"}
+    assert (records[0].file, records[0].function) == (__file__, "fail")
 
 
 def test_an_exception_in_a_finaliser_is_logged(log, records, monkeypatch):
@@ -328,6 +329,7 @@ def test_a_dying_program_leaves_its_last_record_and_its_traceback(tmp_path):
     assert done.returncode == 1
     assert "ValueError: bad row" in done.stderr
     assert '"uncaught exception"' in text and '"value":"bad row"' in text
+    assert '"file":"<string>","line":6,"function":"<module>"' in text
 
 
 def run_python(code: str, log_dir: Any) -> subprocess.CompletedProcess[str]:
