@@ -1,6 +1,6 @@
 """The annex that brings finished segments to the lakehouse, exactly once.
 
-Floor 7. Stands on: lakehouse.options, lakehouse.report, lakehouse.shipper, lakehouse.uploader.
+Floor 7. Stands on: lakehouse.options, lakehouse.report, lakehouse.shipping, lakehouse.uploader.
 
 `upload` is behind `laketrace.upload`, `upload_logger` behind `log.upload`, `start_shipper`
 behind the settings `upload_...`, and `upload_log_to_lakehouse` is the method of 1.x.
@@ -14,13 +14,12 @@ from typing import Any
 
 from laketrace.lakehouse.options import make_options
 from laketrace.lakehouse.report import Failure, UploadReport
-from laketrace.lakehouse.shipper import start_shipper, upload_as_1x, upload_log
+from laketrace.lakehouse.shipping import upload_as_1x, upload_log
 from laketrace.lakehouse.uploader import run_upload
 
 __all__ = [
     "Failure",
     "UploadReport",
-    "start_shipper",
     "upload",
     "upload_log_to_lakehouse",
     "upload_logger",

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from laketrace.errors import UploadError
 from laketrace.files.segment import ARCHIVES, Segment
 from laketrace.lakehouse.ledger import Ledger, Planned
-from laketrace.lakehouse.retry import Retry
+from laketrace.lakehouse.retry import Deadline, Retry
 from laketrace.lakehouse.source import (
     BLOCK_BYTES,
     Block,
@@ -63,7 +63,7 @@ class Copier:
         origin = origin_of(segment)
         folder = f"{remote_name(origin.logger_name)}/{remote_name(origin.run_id)}"
         name = f"{folder}/{self._stream.name_of(segment)}"
-        return self._ledger.decide(segment.base, describe(segment, name))
+        return self._ledger.decide(segment.base, describe(segment, name, self._retry.deadline))
 
     def _bring(self, segment: Segment, plan: Planned) -> bool:
         self._refuse_other_forms(plan)
@@ -113,20 +113,22 @@ class Copier:
         return digest.hexdigest() == plan.sha256
 
 
-def describe(segment: Segment, name: str) -> Planned:
+def describe(segment: Segment, name: str, deadline: Deadline) -> Planned:
     """What the copy of a segment is: read in its present form, which is the form of the copy.
 
-    Raises `SegmentGone` when it is not there any more.
+    Raises `SegmentGone` when it is not there any more, and `OutOfTime`.
     """
     counter = _Counter()
     digest = sha256()
     size = 0
     with open(segment.path, "rb") as stored:
         for piece in _pieces(stored):
+            deadline.check()
             digest.update(piece)
             size += len(piece)
     with SegmentFile(segment) as file:
         for block in read_blocks(file):
+            deadline.check()
             counter.take(block)
     return Planned(
         name + segment.suffix, segment.suffix, size, digest.hexdigest(), counter.records,

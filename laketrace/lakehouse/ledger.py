@@ -1,6 +1,6 @@
 """What is known to be uploaded, durable, beside the log; and who is uploading.
 
-Floor 7. Stands on: files.segment.
+Floor 7. Stands on: files.segment, lakehouse.retry.
 
 In `<log_dir>/.laketrace/`:
 
@@ -28,6 +28,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from laketrace.files.segment import SIDECARS, read_done, sidecar
+from laketrace.lakehouse.retry import Deadline
 
 _fcntl: Any
 try:
@@ -161,7 +162,7 @@ def append_durably(path: str, text: str) -> None:
 def replace_durably(path: str, text: str) -> None:
     """Replace the file at `path`, whole or not at all."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{os.urandom(8).hex()}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
@@ -171,8 +172,8 @@ def replace_durably(path: str, text: str) -> None:
 
 
 @contextmanager
-def upload_lock(log_dir: str, seconds: float) -> Iterator[bool]:
-    """Hold the directory's upload lock, waiting for it at most `seconds`.
+def upload_lock(log_dir: str, deadline: Deadline) -> Iterator[bool]:
+    """Hold the directory's upload lock, waiting for it until `deadline`.
 
     True also where the file system knows no locks; False when another uploader is at work.
     Raises `OSError` when the directory cannot be written.
@@ -180,10 +181,9 @@ def upload_lock(log_dir: str, seconds: float) -> Iterator[bool]:
     path = os.path.join(log_dir, SIDECARS, "upload.lock")
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-    end = time.monotonic() + seconds
     try:
-        while not (held := _try_lock(descriptor)) and time.monotonic() < end:
-            time.sleep(min(0.05, max(0.0, end - time.monotonic())))
+        while not (held := _try_lock(descriptor)) and not deadline.is_over():
+            time.sleep(0.05)
         yield held
     finally:
         os.close(descriptor)

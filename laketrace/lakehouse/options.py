@@ -98,8 +98,8 @@ def _checked(
 
 
 _SECRETS = re.compile(
-    r"(?i)\b(sig|signature|token|password|secret|key|accountkey|sharedaccesskey|credential"
-    r"|x-amz-[a-z-]+|authorization)(\"?\s*[=:]\s*\"?)[^\s&\",;<>]+"
+    r"(?i)(?<!configuration )\b(sig|signature|token|password|secret|key|accountkey|sharedaccesskey"
+    r"|credential|x-amz-[a-z-]+|authorization)(\"?\s*[=:]\s*\"?)[^\s&\",;<>]+"
 )
 _LONGEST_REASON = 400
 

@@ -55,20 +55,33 @@ class Deadline:
 
     def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._end = None if seconds is None else clock() + seconds
-        self._seconds = seconds
+        self._begin = clock()
+        self._end = None if seconds is None else self._begin + seconds
+
+    def shorten(self, seconds: float) -> None:
+        """Let nothing new begin `seconds` from now, if that is not so already."""
+        end = self._clock() + seconds
+        if self._end is None or end < self._end:
+            self._end = end
+
+    def is_over(self) -> bool:
+        """Whether the moment has come."""
+        return self._end is not None and self._clock() >= self._end
+
+    def check(self) -> None:
+        """Raise `OutOfTime` when the moment has come."""
+        if self._end is not None and self.is_over():
+            raise OutOfTime(f"the upload took longer than {self._end - self._begin:.3g} seconds")
 
     def left(self, limit: float) -> float:
         """Seconds for the next request: what is left, at most `limit`.
 
         Raises `OutOfTime` when nothing is left.
         """
+        self.check()
         if self._end is None:
             return limit
-        left = self._end - self._clock()
-        if left <= 0:
-            raise OutOfTime(f"the upload took longer than {self._seconds:g} seconds")
-        return min(left, limit)
+        return min(max(self._end - self._clock(), 0.001), limit)
 
     def limit(self, request_timeout: float) -> Callable[[int], float]:
         """How many seconds a call may take that moves so many bytes.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import NamedTuple
 
 from laketrace.errors import MissingExtraError
@@ -49,20 +49,18 @@ def run_upload(
     log_dir: str,
     options: Options,
     stems: Collection[str] | None = None,
-    *,
-    patience: float | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    deadline: Deadline | None = None,
 ) -> UploadReport:
-    """Upload what is finished in `log_dir`, of all stems or of some.
+    """Upload what is finished in `log_dir`, of all stems or of some, until `deadline`.
 
-    `patience` is how many seconds to wait for another upload of the same directory to end; None
-    for as long as the upload itself may take. Raises nothing but `MissingExtraError`.
+    By default that is `options.timeout` from now. It includes waiting for another upload of the
+    same directory to end. Raises nothing but `MissingExtraError`.
     """
-    begin = clock()
-    deadline = Deadline(options.timeout, clock)
+    begin = time.monotonic()
+    deadline = deadline or Deadline(options.timeout)
     figures = Figures()
     try:
-        with upload_lock(log_dir, options.timeout if patience is None else patience) as held:
+        with upload_lock(log_dir, deadline) as held:
             if held:
                 _Upload(log_dir, options, stems, deadline, figures).run()
             else:
@@ -73,7 +71,7 @@ def run_upload(
     except Exception as error:
         figures.failed.append(Failure(log_dir, reason_of(error, options.store)))
     return UploadReport(
-        figures.segments, figures.records, figures.bytes, clock() - begin, figures.skipped,
+        figures.segments, figures.records, figures.bytes, time.monotonic() - begin, figures.skipped,
         figures.waiting, tuple(figures.failed),
         options.target.shown if options.target else None,
         options.table.shown if options.table else None,

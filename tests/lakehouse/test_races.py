@@ -9,6 +9,7 @@ import pytest
 
 from laketrace.lakehouse import ledger, upload, uploader
 from laketrace.lakehouse.options import make_options
+from laketrace.lakehouse.retry import Deadline
 from tests.lakehouse.logs import (
     LogDir,
     copies_in,
@@ -59,8 +60,8 @@ def test_without_locks_uploaders_of_one_directory_double_nothing(tmp_path, monke
     target, table = str(tmp_path / "target"), str(tmp_path / "table")
 
     with ThreadPoolExecutor(4) as pool:
-        upload = [pool.submit(upload, log.path, target, table) for _ in range(4)]
-        reports = [future.result() for future in upload]
+        racers = [pool.submit(upload, log.path, target, table) for _ in range(4)]
+        reports = [racer.result() for racer in racers]
 
     assert all(report.ok for report in reports), reports
     assert lines_in(rows_in(table)) == expected(log)
@@ -70,10 +71,9 @@ def test_without_locks_uploaders_of_one_directory_double_nothing(tmp_path, monke
 def test_a_busy_directory_is_said_to_be_busy(tmp_path):
     """Who does not want to wait for another upload gets a report that says so."""
     log = LogDir(str(tmp_path / "logs")).fill(1)
-    with ledger.upload_lock(log.path, 0):
-        report = uploader.run_upload(
-            log.path, make_options(target=str(tmp_path / "target")), patience=0.0
-        )
+    order = make_options(target=str(tmp_path / "target"))
+    with ledger.upload_lock(log.path, Deadline(0)):
+        report = uploader.run_upload(log.path, order, deadline=Deadline(0))
 
     assert report.failed[0].reason == "another upload of this directory is at work"
 

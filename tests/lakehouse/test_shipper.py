@@ -1,22 +1,25 @@
-"""A logger's own uploads: asked for, in the background, at close; and what they cost the job."""
+"""A logger's own uploads, by its settings alone: in the background, at close, at exit.
+
+What they cost the job when the destination fails is in `test_shipping_faults`.
+"""
 
 from __future__ import annotations
 
 import glob
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 import laketrace
 from laketrace.errors import ConfigError
-from laketrace.files.segment import find_segments
-from laketrace.lakehouse import shipper, start_shipper, upload_log_to_lakehouse, upload_logger
+from laketrace.lakehouse import shipper, shipping
 from laketrace.lakehouse.report import Failure, UploadReport
-from laketrace.lakehouse.retry import Circuit, Deadline, OutOfTime, Retry, within
 from tests.lakehouse.logs import rows_in
 
 pytestmark = pytest.mark.extra("deltalake", "pyarrow")
@@ -31,8 +34,8 @@ def target(tmp_path):
 def make_log(tmp_path, request):
     logs = []
 
-    def make(**settings):
-        name = f"{request.node.name}{len(logs)}"
+    def make(name="", **settings):
+        name = name or f"{request.node.originalname}{len(logs)}"
         settings = {"log_dir": str(tmp_path / "logs"), "stdout": False, **settings}
         logs.append(laketrace.get_logger(name, **settings))
         return logs[-1]
@@ -52,36 +55,76 @@ def messages_in(target: str) -> list[str]:
     return found
 
 
+def until(condition, seconds: float = 20.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+# -- asked for --------------------------------------------------------------------------------
+
+
 def test_an_upload_takes_what_was_logged_before_it(make_log, target, tmp_path):
     """`log.upload()` finishes the active file first, for file and table."""
     log = make_log(upload_target=target, upload_table=str(tmp_path / "table"))
     log.info("one")
 
-    report = upload_logger(log)
+    report = log.upload()
 
     assert report.ok and report.segments == 1
     assert messages_in(target) == ["one"]
     assert [row["message"] for row in rows_in(str(tmp_path / "table"))] == ["one"]
 
 
-def test_an_idle_log_comes_to_rest(make_log, target):
-    """The report of an upload goes with the next one, and does not cause it."""
-    log = make_log(upload_target=target)
-    log.info("one")
-    upload_logger(log)
+@pytest.mark.parametrize(
+    "form", [{}, {"schema": "ecs"}, {"format": "{message}"}, {"enqueue": True}, {"level": "ERROR"}]
+)
+def test_an_idle_log_comes_to_rest(make_log, target, form):
+    """The report of an upload goes with the next one, and does not cause it; in any form."""
+    log = make_log(upload_target=target, **form)
+    log.error("one")
+    log.upload()
 
-    again = upload_logger(log)
-    log.info("two")
-    upload_logger(log)
+    again = log.upload()
+    log.error("two")
+    third = log.upload()
 
     assert again.did_nothing
-    assert messages_in(target) == ["one", "log uploaded", "two"]
+    assert third.segments == 1
+    assert third.records == (2 if form.get("level") == "ERROR" else 3) - 1
+
+
+def test_a_report_that_did_nothing_is_not_logged(make_log, target, monkeypatch):
+    """Only what happened is a record."""
+    log = make_log(upload_target=target)
+    monkeypatch.setattr(shipping, "run_upload", lambda *a, **k: UploadReport(skipped=3))
+    before = log.stats().emitted
+
+    log.upload()
+    monkeypatch.setattr(
+        shipping, "run_upload", lambda *a, **k: UploadReport(failed=(Failure("a", "b"),))
+    )
+    log.upload()
+
+    assert log.stats().emitted == before + 1
 
 
 def test_without_a_destination_an_upload_says_what_to_give(make_log):
     """Nowhere to upload to is a wrong call, and says so."""
     with pytest.raises(ConfigError, match="an upload needs one of them"):
-        upload_logger(make_log())
+        make_log().upload()
 
 
 def test_the_method_of_1x_sends_everything_and_never_raises(make_log, target):
@@ -91,30 +134,151 @@ def test_the_method_of_1x_sends_everything_and_never_raises(make_log, target):
     log.finish_segment()
     log.info("two")
 
-    assert upload_log_to_lakehouse(log, target) is True
-    assert upload_log_to_lakehouse(log, "s3a://bucket") is False
+    assert log.upload_log_to_lakehouse(target) is True
+    assert log.upload_log_to_lakehouse("s3a://bucket") is False
     assert messages_in(target)[:2] == ["one", "two"]
 
 
-def test_a_wrong_destination_is_refused_at_the_start(make_log):
-    """Nothing is started for a place that cannot be meant."""
+def test_a_wrong_destination_is_refused_before_anything_is_opened(make_log, tmp_path):
+    """The form that would be right stands in the error, and there is no file yet."""
     with pytest.raises(ConfigError, match="s3://<bucket>/<folder>"):
-        start_shipper(make_log(upload_target="s3a://bucket/logs"))
+        make_log(upload_target="s3a://bucket/logs")
+
+    assert not os.path.exists(tmp_path / "logs")
+
+
+# -- in the background ------------------------------------------------------------------------
 
 
 def test_what_is_logged_is_shipped_in_the_background(make_log, target):
-    """At its interval the shipper finishes the active file and sends it."""
+    """At its interval the active file is finished and sent."""
     log = make_log(upload_target=target, upload_every=0.05)
-    start_shipper(log)
     log.info("one")
 
     assert until(lambda: "one" in messages_in(target))
 
 
+def test_an_idle_log_is_left_alone_in_the_background(make_log, target, monkeypatch):
+    """After record and report nothing more is sent, however often the interval comes round."""
+    uploads = []
+    real = shipping.run_upload
+
+    def counted(*arguments):
+        report = real(*arguments)
+        uploads.append(report)
+        return report
+
+    monkeypatch.setattr(shipping, "run_upload", counted)
+    log = make_log(upload_target=target, upload_every=0.02)
+    log.info("one")
+    assert until(lambda: messages_in(target) == ["one"])
+    seen = len(uploads)
+
+    assert until(lambda: len(uploads) > seen + 3)
+    assert all(report.did_nothing for report in uploads[seen + 1 :])
+
+
+def test_the_next_start_ships_what_a_dead_run_left(make_log, tmp_path, target):
+    """A killed process's records are shipped by the next one of that name."""
+    code = (
+        "import os, laketrace; log = laketrace.get_logger("
+        f"'phoenix', log_dir={str(tmp_path / 'logs')!r}, stdout=False, upload_target={target!r}); "
+        "log.info('before the crash'); os.kill(os.getpid(), 9)"
+    )
+    killed = run(code)
+
+    make_log("phoenix", upload_target=target)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert until(lambda: "before the crash" in messages_in(target))
+
+
+def test_two_logs_in_one_directory_do_not_get_in_each_others_way(make_log, target, capfd):
+    """Their uploads take turns; waiting for a turn is no failure."""
+    logs = [make_log(upload_target=target, upload_every=0.01) for _ in range(3)]
+    for number in range(20):
+        for log in logs:
+            log.info(f"{log.name} {number}")
+        time.sleep(0.01)  # lets intervals pass; nothing depends on how many
+
+    wanted = {f"{log.name} {number}" for log in logs for number in range(20)}
+    assert until(lambda: wanted <= set(messages_in(target)))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_forked_child_is_shipped_by_its_parent(make_log, target):
+    """The child has no shipper; what it wrote goes with the parent's next upload."""
+    log = make_log(upload_target=target)
+    log.info("parent")
+    child = os.fork()
+    if child == 0:
+        log.info("child")
+        alone = not [item for item in threading.enumerate() if "shipper" in item.name]
+        os._exit(0 if alone else 1)
+
+    _, status = os.waitpid(child, 0)
+    log.upload()
+
+    assert status == 0
+    assert sorted(messages_in(target)) == ["child", "parent"]
+
+
+def test_on_an_executor_all_of_it_is_off(tmp_path, target):
+    """No thread, no file, nothing sent."""
+    code = (
+        "import threading, laketrace\n"
+        f"log = laketrace.get_logger('far', log_dir={str(tmp_path / 'logs')!r}, stdout=False,"
+        f" upload_target={target!r}, upload_every=0.01)\n"
+        "log.error('on an executor')\n"
+        "print(threading.active_count(), log.upload().failed[0].reason)\n"
+    )
+
+    ended = run(code, PYTHON_WORKER_FACTORY_PORT="1")
+
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("1 this logger writes no file")
+    assert not os.path.exists(target) and not os.path.exists(tmp_path / "logs")
+
+
+# -- a cell that is run again -----------------------------------------------------------------
+
+
+def test_a_living_log_gets_a_destination_and_loses_it(make_log, target):
+    """Uploads begin with the cell that asks for them, and end with one that does not."""
+    log = make_log("cell")
+    log.info("before")
+    make_log("cell", upload_target=target, upload_every=0.02)
+    assert until(lambda: "before" in messages_in(target))
+
+    make_log("cell", upload_target=None, upload_every=None)
+
+    assert until(lambda: not [t for t in threading.enumerate() if t.name.endswith("cell")])
+
+
+def test_another_target_gets_everything_that_is_still_here(make_log, target, tmp_path):
+    """One thread goes on, by the new settings."""
+    make_log("cell", upload_target=target).info("one")
+    log = make_log("cell", upload_target=str(tmp_path / "other"), upload_every=0.02)
+    log.info("two")
+
+    assert until(lambda: {"one", "two"} <= set(messages_in(str(tmp_path / "other"))))
+    assert len([t for t in threading.enumerate() if t.name == "laketrace-shipper-cell"]) == 1
+
+
+def test_a_log_that_moves_takes_nothing_with_it_unsent(make_log, target, tmp_path):
+    """What lies in the earlier `log_dir` is shipped from there."""
+    make_log("cell", upload_target=target, upload_every=60).info("in the old place")
+    make_log("cell", log_dir=str(tmp_path / "new"), upload_target=target, upload_every=0.02)
+
+    assert until(lambda: "in the old place" in messages_in(target))
+
+
+# -- at the end -------------------------------------------------------------------------------
+
+
 def test_closing_ships_what_is_left(make_log, target):
     """Leaving the `with` block is enough."""
     with make_log(upload_target=target) as log:
-        start_shipper(log)
         log.info("last words")
 
     assert "last words" in messages_in(target)
@@ -123,145 +287,60 @@ def test_closing_ships_what_is_left(make_log, target):
 def test_closing_ships_nothing_where_that_is_not_wanted(make_log, target):
     """`upload_at_exit=False` leaves it to the next start."""
     with make_log(upload_target=target, upload_at_exit=False) as log:
-        start_shipper(log)
         log.info("last words")
 
     assert not os.path.exists(target)
 
 
-def test_the_next_start_ships_what_a_dead_run_left(tmp_path, target):
-    """A killed process's records are shipped by the next one of that name."""
-    folder = str(tmp_path / "logs")
-    code = (
-        "import os, laketrace; log = laketrace.get_logger("
-        f"'phoenix', log_dir={folder!r}, stdout=False, upload_target={target!r}); "
-        "log.info('before the crash'); os.kill(os.getpid(), 9)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=False)
-
-    with laketrace.get_logger("phoenix", log_dir=folder, stdout=False, upload_target=target) as log:
-        start_shipper(log)
-        assert until(lambda: "before the crash" in messages_in(target))
-
-
-def test_a_process_that_ends_ships_and_ends_cleanly(tmp_path, target):
-    """At exit everything goes to target and table, and the exit status is 0."""
+@pytest.mark.parametrize("more", ["", ", upload_every=0.02, enqueue=True"])
+def test_a_process_that_ends_ships_and_ends_cleanly(tmp_path, target, more):
+    """At exit everything goes to target and table, also past an upload that is at work."""
     table = str(tmp_path / "table")
     code = (
-        "import laketrace; from laketrace.lakehouse import start_shipper\n"
+        "import laketrace\n"
         f"log = laketrace.get_logger('ends', log_dir={str(tmp_path / 'logs')!r}, stdout=False, "
-        f"upload_target={target!r}, upload_table={table!r})\n"
-        "start_shipper(log)\n"
-        "log.info('good bye')\n"
+        f"upload_target={target!r}, upload_table={table!r}{more})\n"
+        "for number in range(1000): log.info('good bye', n=number)\n"
     )
 
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    ended = run(code)
 
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "good bye" in messages_in(target)
-    assert "good bye" in [row["message"] for row in rows_in(table)]
+    assert messages_in(target).count("good bye") == 1000
+    assert [row["message"] for row in rows_in(table)].count("good bye") == 1000
 
 
-def test_a_failing_destination_costs_the_job_nothing(make_log, tmp_path, capsys):
-    """Failures are said once, log calls go on, every segment stays."""
-    blocked = tmp_path / "file"
-    blocked.write_text("in the way")
-    log = make_log(upload_target=str(blocked), upload_every=0.02, upload_retries=0)
-    running = start_shipper(log)
-    assert running is not None
-
-    for number in range(20):
-        log.info("still here", n=number)
-        running.tick()
-
-    assert log.stats().failed == 0
-    assert capsys.readouterr().err.count("upload of") == 1
-    assert running._circuit.is_open()
-    assert find_segments(str(tmp_path / "logs"))
+# -- a mount that cannot append ---------------------------------------------------------------
 
 
-def test_retention_waits_for_the_places_that_a_log_is_set_up_for(make_log, tmp_path, target):
-    """An upload to somewhere else does not make a segment done."""
-    log = make_log(upload_target=str(tmp_path / "file" / "x"), upload_retries=0)
-    (tmp_path / "file").write_text("in the way")
-    log.info("one")
-    upload_logger(log)
-
-    report = upload_logger(log, target=target)
-
-    done = tmp_path / "logs" / ".laketrace" / f"{log.name}.done"
-    assert report.ok and report.segments >= 1
-    assert not done.exists() or done.read_text().strip() == ""
-
-
-def test_the_circuit_opens_after_three_failures_and_tries_ever_more_rarely():
-    """1, 2, 4, 8 and then 15 minutes; a success closes it."""
-    now = [0.0]
-    circuit = Circuit(clock=lambda: now[0])
-    pauses = []
-    for _ in range(8):
-        circuit.failed()
-        start = now[0]
-        while circuit.is_open():
-            now[0] += 30
-        pauses.append((now[0] - start) / 60)
-
-    circuit.failed()
-    circuit.succeeded()
-
-    assert pauses == [0, 0, 1, 2, 4, 8, 15, 15]
-    assert not circuit.is_open()
-
-
-def test_pauses_grow_and_end_with_the_time():
-    """Tries are bounded by number and by time, and no pause goes beyond the end."""
-    now, slept = [0.0], []
-
-    def sleep(seconds):
-        slept.append(seconds)
-        now[0] += seconds
-
-    def fail():
-        raise ConnectionError("reset")
-
-    retry = Retry(50, Deadline(10, clock=lambda: now[0]), sleep, jitter=lambda: 1.0)
-    with pytest.raises(ConnectionError):
-        retry.run(fail)
-
-    assert slept == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2])
-    with pytest.raises(OutOfTime):
-        Deadline(0, clock=lambda: 1.0).left(5)
-
-
-def test_a_call_that_hangs_is_given_up():
-    """The caller goes on after its seconds."""
-    begin = time.monotonic()
-
-    with pytest.raises(TimeoutError, match=r"hanging took longer than 0\.05 seconds"):
-        within(0.05, lambda: time.sleep(1), "hanging")
-
-    assert time.monotonic() - begin < 0.9
-
-
-def test_a_report_that_did_nothing_is_not_logged(make_log, target, monkeypatch):
-    """Only what happened is a record."""
-    log = make_log(upload_target=target)
-    monkeypatch.setattr(shipper, "run_upload", lambda *a, **k: UploadReport(skipped=3))
-    before = log.stats().emitted
-
-    upload_logger(log)
-    monkeypatch.setattr(
-        shipper, "run_upload", lambda *a, **k: UploadReport(failed=(Failure("a", "b"),))
+def test_a_spooled_log_is_shipped_to_its_mount_when_the_program_ends(fuse_mount, tmp_path):
+    """`log_dir` on a mount that refuses appends is all that a user has to say."""
+    code = (
+        "import laketrace\n"
+        f"log = laketrace.get_logger('job', log_dir={fuse_mount + '/logs'!r}, stdout=False,"
+        f" spool_dir={str(tmp_path / 'spool')!r})\n"
+        "log.info('on a mount')\n"
     )
-    upload_logger(log)
 
-    assert log.stats().emitted == before + 1
+    ended = run(code)
+
+    assert ended.returncode == 0
+    assert ended.stderr.count("laketrace:") == 1  # where the files are kept
+    assert messages_in(f"{fuse_mount}/logs") == ["on a mount"]
 
 
-def until(condition, seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
+def test_a_spooled_log_is_shipped_every_minute_and_at_close(
+    make_log, fuse_mount, tmp_path, monkeypatch
+):
+    """Without `upload_every`; the minute is shortened here."""
+    assert shipper._SPOOL_SECONDS == 60
+    monkeypatch.setattr(shipper, "_SPOOL_SECONDS", 0.05)
+    log = make_log(log_dir=f"{fuse_mount}/logs", spool_dir=str(tmp_path / "spool"))
+
+    log.info("first minute")
+    shipped = until(lambda: "first minute" in messages_in(f"{fuse_mount}/logs"))
+    log.info("last words")
+    log.close()
+
+    assert shipped
+    assert "last words" in messages_in(f"{fuse_mount}/logs")

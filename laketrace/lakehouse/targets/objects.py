@@ -21,9 +21,11 @@ from laketrace.lakehouse.steps import step
 from laketrace.lakehouse.targets.base import CHUNK_BYTES, OpenSource, Timeout
 from laketrace.lakehouse.targets.paths import Location
 
-_ONE_PUT = 32 << 20
+_ONE_PUT = 8 << 20
 # Options of the connection, which obstore takes apart from those of the store.
 _CLIENT = ("allow_http", "allow_invalid_certificates", "proxy_url", "user_agent")
+# Options that delta-rs knows and obstore refuses; one `upload_options` serves target and table.
+_TABLE_ONLY = ("aws_s3_", "timeout", "connect_timeout", "max_retries", "retry_timeout")
 
 
 class ObjectTarget:
@@ -47,7 +49,7 @@ class ObjectTarget:
             plain = name.lower().removeprefix("aws_").removeprefix("azure_")
             if plain in _CLIENT:
                 client[plain] = value in (True, "true", "True", "1")
-            else:
+            elif not name.lower().startswith(_TABLE_ONLY):
                 config[name.lower()] = value
         kind = {"s3": "S3Store", "gs": "GCSStore"}.get(self._location.scheme, "AzureStore")
         make = getattr(self._obstore.store, kind)
@@ -80,7 +82,8 @@ class ObjectTarget:
                     return
                 self._refuse_taken(store, name)
                 parts = iter(lambda: file.read(8 * CHUNK_BYTES), b"")
-                self._obstore.put(store, name, _stepping(parts, size), max_concurrency=2)
+                watched = _watched(parts, size, self._timeout)
+                self._obstore.put(store, name, watched, max_concurrency=2)
         except self._obstore.exceptions.AlreadyExistsError:
             raise FileExistsError(17, "it is there already", name) from None
 
@@ -110,10 +113,11 @@ class ObjectTarget:
             pass
 
 
-def _stepping(parts: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The parts, with a step in the middle."""
+def _watched(parts: Iterator[bytes], size: int, timeout: Timeout) -> Iterator[bytes]:
+    """The parts, as long as there is time, with a step in the middle."""
     done = 0
     for part in parts:
+        timeout(0)
         yield part
         done += len(part)
         if done * 2 >= size > (done - len(part)) * 2:
