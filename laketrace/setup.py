@@ -1,7 +1,7 @@
 """Settings become a running logger: there is one a name in a process.
 
-Floor 5. Stands on: assembly, config, core.ending, core.fork, core.logger, core.notice, errors,
-files.janitor, runtime, runtime.worker.
+Floor 5. Stands on: assembly, config, core.ending, core.fork, core.living, core.logger, core.notice,
+errors, files.janitor, runtime, runtime.worker.
 
 `get_logger` makes it, or applies other settings to the living one, so that a re-run notebook cell
 changes what it says and doubles nothing. Threads: any; one lock. After a fork the child keeps its
@@ -19,6 +19,7 @@ from laketrace.assembly import AT_EXIT_SECONDS, Assembly
 from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.core import fork
 from laketrace.core.ending import AtExit
+from laketrace.core.living import Living
 from laketrace.core.logger import Logger
 from laketrace.core.notice import say
 from laketrace.errors import ConfigError
@@ -89,6 +90,7 @@ class _Registry:
 
     def __init__(self) -> None:
         self.setups: dict[str, Assembly] = {}
+        self.closing: Living[Assembly] = Living()  # closed, or cut off by an interrupt before it
         self.lock = threading.RLock()
         fork.register(self)
 
@@ -103,6 +105,7 @@ class _Registry:
     def forget(self, setup: Assembly) -> None:
         with self.lock:
             if self.setups.get(setup.name) is setup:
+                self.closing.add(setup)
                 del self.setups[setup.name]
 
     def hold(self) -> None:
@@ -180,7 +183,8 @@ def loggers() -> list[Logger]:
 def _at_exit() -> None:
     """Write what waits, within a bounded time, and count what could not be written."""
     started = time.monotonic()
-    setups = list(_registry.setups.values())
+    cut_off = [setup for setup in _registry.closing if not setup.engine.closed]
+    setups = [*_registry.setups.values(), *cut_off]
     for local in (True, False):  # a callable that hangs must not use up the time of the files
         for setup in setups:
             end = started + setup.config.checked("close_timeout")

@@ -231,21 +231,33 @@ class Engine:
                 say(f"at close: {type(error).__name__}: {error}", key=f"close {callback!r}")
 
     def close(self, timeout: float, at_close: float) -> None:
-        """Drain, run what waits for the end, close all sinks; never raises, bounded in time."""
-        with self._lock:
-            if self.closed:
-                return
-            self.closed = True
-        deadline = time.monotonic() + timeout
-        self.flush(timeout)
-        left = max(0.0, deadline - time.monotonic())
-        self.run_closing(at_close)
-        deadline = time.monotonic() + left
-        for handler in self.handlers.values():
-            try:
-                handler.close(max(0.0, deadline - time.monotonic()))
-            except Exception as error:
-                say(f"closing {handler.name}: {error}", key=f"close {handler.name}")
+        """Drain, run what waits for the end, close all sinks; never raises, bounded in time.
+
+        Where an interrupt cuts it off, it may be called again.
+        """
+        begun = False
+        try:
+            with self._lock:
+                if self.closed:
+                    return
+                begun = self.closed = True
+            deadline = time.monotonic() + timeout
+            self.flush(timeout)
+            left = max(0.0, deadline - time.monotonic())
+            self.run_closing(at_close)
+            deadline = time.monotonic() + left
+            for handler in self.handlers.values():
+                self._close(handler, deadline - time.monotonic())
+        except BaseException:
+            if begun:
+                self.closed = False
+            raise
+
+    def _close(self, handler: Handler, timeout: float) -> None:
+        try:
+            handler.close(max(0.0, timeout))
+        except Exception as error:
+            say(f"closing {handler.name}: {error}", key=f"close {handler.name}")
 
     def drain_at_exit(self, timeout: float, local: bool) -> None:
         """Write what is queued before local sinks, or others, and count what could not be."""

@@ -5,7 +5,9 @@ Floor 1. Stands on: core.fork, core.levels, core.notice, core.queue, core.record
 A handler whose form is the default JSON line, without a filter, takes the ready line that the
 logger made; any other gets the record. A filter, formatter or sink that raises costs that one
 delivery, which is counted as failed and said once. One that logs is served by all handlers but
-its own: there the delivery is counted as `dropped["reentrant"]`, so nothing recurses for ever.
+its own: there the delivery is counted as `dropped["reentrant"]`, so nothing recurses for ever. A
+file in the default form, where only a signal handler or a value's `__repr__` can come in between,
+takes a few levels of that.
 """
 
 from __future__ import annotations
@@ -26,13 +28,17 @@ Filter = Callable[[Record], bool]
 
 
 class _Inside(threading.local):
-    """The sinks that this thread is delivering to right now."""
+    """The sinks that this thread is delivering to right now, from the outermost call in.
+
+    A tuple that is replaced and put back whole, so that an interrupt leaves nothing behind.
+    """
 
     def __init__(self) -> None:
-        self.sinks: set[int] = set()
+        self.sinks: tuple[int, ...] = ()
 
 
 _inside = _Inside()
+_NESTED = 3  # records below a record, in one thread, that a file in the default form takes
 
 
 class Handler:
@@ -99,11 +105,13 @@ class Handler:
 
     def deliver(self, record: Record, line: Callable[[], str]) -> None:
         """Filter, format and hand on a record; `line` gives the logger's JSON text for it."""
-        if self._key in _inside.sinks:
+        inside = _inside.sinks
+        plain = self._filter is None and self._form is None and self.sink.local
+        if inside.count(self._key) > (_NESTED if plain else 0):
             self._front.accounts.refuse("reentrant")
             return
-        _inside.sinks.add(self._key)
         try:
+            _inside.sinks = (*inside, self._key)
             if self._filter is not None and not self._filter(record):
                 return
             text = self._form(record) if self._form and not self.takes_line() else line()
@@ -113,7 +121,7 @@ class Handler:
             self.fail(error)
             return
         finally:
-            _inside.sinks.discard(self._key)
+            _inside.sinks = inside
         if not text.endswith("\n"):
             text += "\n"
         item: Line = (
@@ -229,8 +237,9 @@ class TextSink:
     def _write_first(self, lines: list[Line]) -> None:
         line = lines[0]
         tick = self.accounts.written.tick
-        _inside.sinks.add(id(self))
+        inside = _inside.sinks
         try:
+            _inside.sinks = (*inside, id(self))
             self._write(line.decode("utf-8") if isinstance(line, bytes) else line)
         except BaseException as error:
             tick = self.accounts.failed.tick
@@ -242,9 +251,9 @@ class TextSink:
                 key=f"sink {id(self)}",
             )
         finally:
+            _inside.sinks = inside
             del lines[0]
             tick()
-            _inside.sinks.discard(id(self))
 
     def settle(self, timeout: float) -> bool:
         """Wait for a call that is running in another thread."""

@@ -140,14 +140,14 @@ class ActiveFile:
 
         Raises `OSError`, and then has appended nothing.
         """
-        before = other.size()
         offset = 0
+        before = other.size()
         try:
             while chunk := os.pread(self.descriptor, _TAIL, offset):
                 offset += len(chunk)
                 while chunk:
                     chunk = chunk[os.write(other.descriptor, chunk) :]
-        except OSError:
+        except BaseException:
             os.ftruncate(other.descriptor, before)
             raise
         return offset

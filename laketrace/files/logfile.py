@@ -80,6 +80,8 @@ class LogFile:
 
     def _attend(self, line: bytes, ns: int) -> None:
         """See to the file: mend, open, reopen, rotate. Raises `OSError` where there is none."""
+        if self._aside is not None:  # left by an interrupt
+            self._let_in(self._aside)
         if self._file.torn:
             self._mend()
         file = self._file
@@ -142,10 +144,19 @@ class LogFile:
 
     def _let_in(self, file: ActiveFile) -> None:
         if not self._closed:
-            self._file, self._aside = file, None
-        else:  # by a signal handler, meanwhile
-            self._aside = None
+            self._go_on(file)
+        elif file not in self._retired:  # closed by a signal handler, meanwhile
             file.close()
+
+    def _go_on(self, file: ActiveFile) -> None:
+        """Let writers into `file`. The one before is left, when its last writer has left it.
+
+        Its records change books in the same statement, which no interrupt can divide.
+        """
+        old = self._aside or self._file
+        left = [] if old is file or old.descriptor < 0 else [old]
+        self._retired, self._file, self._aside = [*self._retired, *left], file, None
+        self._settle_retired()
 
     def _files(self) -> list[ActiveFile]:
         """All files that somebody may be writing to."""
@@ -197,34 +208,31 @@ class LogFile:
 
     def _reopen(self, ns: int) -> None:
         """The path no longer leads to the open file: someone moved, replaced or deleted it."""
-        current = file = self._file
+        file = self._file
         state = file.state()
         restored = 0
+        file.until = file.since  # no fast path before this is settled
         try:
             self._keep_out()
-            current = self._opened(ns)
-            if state == "deleted":
-                restored = self._restore(file, current)
+            new = self._opened(ns)
+            try:
+                if state == "deleted":
+                    file.mend()
+                    restored = file.copy_to(new)
+            except BaseException:
+                new.close()
+                raise
+            if not self._closed:  # by a signal handler, meanwhile
+                self._retired, self._aside = [*self._retired, file], new
         except OSError:
-            current = file
-            if state == "deleted":  # what is written there is lost: no fast path, records fail
-                file.until = file.since
+            if state == "deleted":  # what is written there is lost, so records fail
                 raise
         finally:
-            self._let_in(current)
-        if current is not file:
-            self._retire(file)
+            self._let_in(self._aside or file)
+        if self._file is not file:
             fields = {"path": file.path, "state": state, "restored_bytes": restored}
             found = Finding("file_reopened", f"the active file was {state}", fields)
             self._holding.findings.append(found)
-
-    def _restore(self, file: ActiveFile, new: ActiveFile) -> int:
-        try:
-            file.mend()
-            return file.copy_to(new)
-        except OSError:
-            new.close()
-            raise
 
     # -- rotation -----------------------------------------------------------------------------
 
@@ -236,7 +244,7 @@ class LogFile:
             os.rename(old.path, segment.path)
             try:
                 new = self._opened(ns)
-            except OSError:
+            except BaseException:
                 os.rename(segment.path, old.path)
                 raise
         except OSError as error:
@@ -246,15 +254,10 @@ class LogFile:
             return None
         self._holding.last = segment.key
         self._let_in(new)
-        self._retire(old)
         if self._retired or self._upkeep.is_wanted:
             janitor.submit(self._holding.log_dir, lambda: self._finish(old, segment))
+            self._upkeep.ask_to_retain()
         return segment
-
-    def _retire(self, file: ActiveFile) -> None:
-        """Close a file that is no longer current, now or when its last writer has left."""
-        self._retired.append(file)
-        self._settle_retired()
 
     def _settle_retired(self) -> None:
         with self._lock:
@@ -263,14 +266,14 @@ class LogFile:
                     file.mend()
                 except OSError as error:
                     say(f"cannot cut a torn line out of {file.path}: {error}")
+                file.close()
                 begun, ended = self._past
                 past = begun + file.begun.value - file.handed.value, ended + file.ended.value
                 left = [other for other in self._retired if other is not file]
                 self._past, self._retired = past, left
-                file.close()
 
     def _finish(self, old: ActiveFile, segment: Segment) -> None:
-        """In the background: wait for the last writer, compress, retain."""
+        """In the background: wait for the last writer, compress."""
         if old.wait_until_empty(_DRAIN_SECONDS):
             self._settle_retired()
             self._upkeep.finish(segment)

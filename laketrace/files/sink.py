@@ -100,6 +100,7 @@ class FileSink(LogFile):
         if self._upkeep.is_wanted and self._upkeep.has_segments():
             own, last = self._holding.own_stem, self._holding.last
             janitor.submit(self.log_dir, lambda: self._upkeep.sweep(own, last))
+            self._upkeep.ask_to_retain()
 
     # -- the fast path ------------------------------------------------------------------------
 
@@ -127,8 +128,14 @@ class FileSink(LogFile):
             raise
         if written == size:
             file.count_out()
-        else:
-            self._append_slow(file, line, ns, written)
+            return
+        marks: list[int] = []
+        try:
+            self._append_slow(file, line, ns, written, marks)
+        except BaseException:
+            if not marks:
+                self._interrupted(file, line, written)
+            raise
 
     def _interrupted(self, file: ActiveFile, line: bytes, written: int) -> None:
         """Account for a line whose write an interrupt has followed or prevented."""
@@ -143,10 +150,14 @@ class FileSink(LogFile):
 
     # -- the slow way: turns ------------------------------------------------------------------
 
-    def _append_slow(self, file: ActiveFile, line: bytes, ns: int, written: int) -> None:
-        """Write `line` in a turn; its record changes books, from the file's to the sink's."""
+    def _append_slow(
+        self, file: ActiveFile, line: bytes, ns: int, written: int, marks: list[int]
+    ) -> None:
+        """Write `line` in a turn; its record changes books, from the file's to the sink's.
+
+        `marks` gets one when the file is done with it, and another when it is emitted here.
+        """
         lines = [line]
-        marks: list[int] = []  # one when the file is done with it, two when it is emitted here
         emitted = map(next, (self.accounts.emitted.ticks,))
         try:
             if written > 0:
@@ -158,11 +169,9 @@ class FileSink(LogFile):
                     marks.extend(emitted)
                     self._turn(lines, ns, self.accounts)
         except BaseException as error:
-            if not marks:
-                file.hand_over()
-            elif len(marks) == 2 and lines:
+            if len(marks) == 2 and lines:
                 self.accounts.failed.tick()
-            if not isinstance(error, Exception):
+            if not marks or not isinstance(error, Exception):
                 raise
             say(f"writing {self.path} met {type(error).__name__}: {error}", key="a fault of ours")
             return
@@ -192,9 +201,9 @@ class FileSink(LogFile):
             self._waiting += lines
             del lines[:]
             return
-        self._turning = True
         most = len(lines) if not self._asks else 1
         try:
+            self._turning = True
             while lines:
                 try:
                     if not self._closed:
@@ -272,9 +281,9 @@ class FileSink(LogFile):
         with self._lock:
             if self._turning or self._closed or self._file.descriptor < 0:
                 return None
-            self._turning = True
             ns = self._clock()
             try:
+                self._turning = True
                 if self._file.torn:
                     self._mend()
                 if self._file.state() != "here":
@@ -307,9 +316,8 @@ class FileSink(LogFile):
         """Close the file, leave it in its place, wait (bounded) for running compressions."""
         deadline = time.monotonic() + timeout
         with self._lock:
-            if self._closed:
-                return
-            self._leave()
+            if not self._closed:
+                self._leave()
         for file in self._retired:
             file.wait_until_empty(min(timeout, PATIENCE))
         self._settle_retired()
@@ -321,17 +329,15 @@ class FileSink(LogFile):
     def _leave(self) -> None:
         """Write what waits, save a deleted file, take no more."""
         file = self._aside or self._file  # aside, when a signal handler closes in mid-turn
-        self._file, self._turning = file, False
+        self._file, self._aside, self._turning = file, None, False
         try:
             self._turn([], self._clock(), self.accounts)
             if self._file.descriptor >= 0 and self._file.state() == "deleted":
                 self._reopen(self._clock())
         except OSError as error:
             say(f"cannot restore {self.path}: {error}", key=f"write {self.path}")
-        file = self._file
-        self._closed, self._file = True, no_file()
-        if file.descriptor >= 0:
-            self._retire(file)
+        self._go_on(no_file())
+        self._closed = True
 
     def _give_way(self, successor: FileSink) -> None:
         """Let `successor` open its file and have all that comes from now on."""
@@ -339,14 +345,12 @@ class FileSink(LogFile):
             successor._holding.inherit(self._holding)
             try:
                 successor._open_or_wait()
-            except OSError:
+            except BaseException:
                 self._holding.inherit(successor._holding)
                 raise
-            file = self._file
             self._keep_out()
-            self._successor, self._aside = successor, None
-            if file.descriptor >= 0:
-                self._retire(file)
+            self._successor = successor
+            self._go_on(self._file)
 
     @property
     def log_dir(self) -> str:
@@ -392,3 +396,4 @@ class FileSink(LogFile):
         self.accounts.clear()
         self._begin_empty()
         self._holding.renew()
+        self._upkeep.renew()

@@ -5,7 +5,9 @@ Floor 2. Stands on: files.janitor, files.lock, files.segment.
 Only the segments of one logger are touched: those of its stem, and those of its second processes
 and forked children, which their journals name. What another process still writes is left to it.
 A segment that could not be compressed, because the disk was full, is tried again with the next.
-Threads: everything here runs as a job of `files.janitor`, one after the other.
+Threads: all work runs as jobs of `files.janitor`, one after the other. Retention is asked for by
+each rotation and done once for all that asked meanwhile, because it goes through the directory.
+After a fork the child begins with nothing to do.
 """
 
 from __future__ import annotations
@@ -45,7 +47,12 @@ class Upkeep:
         self._compression = compression
         self._shipped = shipped
         self._clock = clock
+        self.renew()
+
+    def renew(self) -> None:
+        """Nothing to do yet, also in a forked child: the parent does what it has begun."""
         self._uncompressed: list[Segment] = []
+        self._is_asked_to_retain = False
 
     @property
     def is_wanted(self) -> bool:
@@ -57,13 +64,23 @@ class Upkeep:
         return any(find_segments(self._log_dir, stem) for stem in self._stems())
 
     def finish(self, segment: Segment) -> None:
-        """Compress a segment that nobody writes any more, then delete what has expired."""
+        """Compress a segment that nobody writes any more."""
         if self._compression is not None:
             self._uncompressed.append(segment)
-        self._compress_and_retain()
+            self._compress()
+
+    def ask_to_retain(self) -> None:
+        """Delete what has expired, after the jobs that are there."""
+        if self._retention is not None and not self._is_asked_to_retain:
+            try:
+                self._is_asked_to_retain = True
+                janitor.submit(self._log_dir, self._retain)
+            except BaseException:  # an interrupt
+                self._is_asked_to_retain = False
+                raise
 
     def sweep(self, own: str, until: Key) -> None:
-        """Compress what earlier processes left, of the stem `own` up to `until`, then retain."""
+        """Compress what earlier processes left, of the stem `own` up to `until`."""
         for stem in self._stems():
             if stem == own:
                 self._note(stem, until)
@@ -72,7 +89,7 @@ class Upkeep:
             if owner is not None:  # nobody writes it any more
                 self._note(stem, _LAST)
                 owner.release()
-        self._compress_and_retain()
+        self._compress()
 
     def _stems(self) -> list[str]:
         return own_stems(self._log_dir, self._stem, self._logger_name)
@@ -81,12 +98,6 @@ class Upkeep:
         if self._compression is not None:
             found = find_segments(self._log_dir, stem)
             self._uncompressed += [item for item in found if not item.suffix and item.key <= until]
-
-    def _compress_and_retain(self) -> None:
-        try:
-            self._compress()
-        finally:
-            self._retain()
 
     def _compress(self) -> None:
         while self._compression is not None and self._uncompressed:
@@ -102,6 +113,7 @@ class Upkeep:
             del self._uncompressed[0]
 
     def _retain(self) -> None:
+        self._is_asked_to_retain = False
         retention = self._retention
         if retention is None:
             return
