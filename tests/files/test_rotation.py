@@ -466,7 +466,7 @@ def moves(zone: str) -> list[int]:
 
 MOVES = {zone: moves(zone) for zone in ZONES}
 zones = st.sampled_from(ZONES)
-clocks = st.times().map(lambda clock: clock.replace(microsecond=0))
+clocks = st.times().map(lambda clock: clock.replace(microsecond=0, fold=0))
 
 
 @st.composite
