@@ -139,9 +139,8 @@ class Checking:
         for figure in figures:
             if figure.kind == "rows":
                 continue
-            label = f"dq.{source.name}.{figure.kind if figure.kind != 'own' else figure.column}"
+            label, unit = _label(source.name, figure)
             dims = {"column": figure.column} if figure.kind != "own" else None
-            unit = None
             try:
                 value = source.figure(figure)
             except NotKnown as reason:
@@ -150,7 +149,6 @@ class Checking:
             if figure.column is not None and figure.kind != "own":
                 seen.columns.setdefault(figure.column, {})[figure.kind] = value
             if figure.kind == "nulls":
-                label, unit = f"dq.{source.name}.null_percent", "percent"
                 value = percent(value, rows or 0)
             if value is None:
                 why = "there is no value" if rows else "there are no rows"
@@ -225,6 +223,13 @@ class Checking:
             observed=result.observed, passed=result.passed,
             **{key: value for key, value in fields.items() if value is not None},
         )  # fmt: skip
+
+
+def _label(name: str, figure: Figure) -> tuple[str, str | None]:
+    """The name of a figure's metric, and its unit."""
+    if figure.kind == "nulls":
+        return f"dq.{name}.null_percent", "percent"
+    return f"dq.{name}.{figure.column if figure.kind == 'own' else figure.kind}", None
 
 
 def figures_of(

@@ -65,7 +65,7 @@ class Summary(NamedTuple):
         try:
             from matplotlib.figure import Figure
         except ModuleNotFoundError as error:
-            if error.name != "matplotlib":
+            if (error.name or "").partition(".")[0] != "matplotlib":
                 raise
             text = "run.plot() needs the package matplotlib. Run: pip install matplotlib"
             raise MissingExtraError(text, name=error.name) from None

@@ -23,6 +23,10 @@ _MOST_SOURCES = 20
 _MOST_ERROR = 32 * 1024  # bytes of an exception's text in a record
 _ERROR_CLASS = re.compile(r"\[([A-Z][A-Z0-9_.]+)\]")
 
+_ELSEWHERE = (
+    "Spark Connect tells of streams in this log from 4.0 on; 3.5 does on the server's stderr"
+)
+
 _listeners: dict[tuple[str, str], Any] = {}
 _lock = threading.Lock()
 
@@ -32,9 +36,10 @@ def watch_streams(log: Logger, spark: Any) -> Any:
 
     The listener is added once a session and logger, however often this is called. It is returned,
     so that `spark.streams.removeListener(...)` can take it away; None, and a warning in the log,
-    where Spark refuses it. On Spark Connect 3.5 the listener runs on the server's machine.
+    where Spark refuses it. On Spark Connect 3.5 listeners run in a process beside the server: there
+    the rule of workers holds (failures are a JSON line on stderr), which a warning says.
     """
-    from laketrace.spark.listener import StreamListener
+    from laketrace.spark.listener import RUNS_ELSEWHERE, StreamListener
 
     try:
         key = (session_id(spark), log.name)
@@ -44,6 +49,8 @@ def watch_streams(log: Logger, spark: Any) -> Any:
                 listener = StreamListener(log)
                 spark.streams.addListener(listener)
                 _listeners[key] = listener
+                if RUNS_ELSEWHERE and is_connect(spark):
+                    log.warning(_ELSEWHERE, event="streams_watched_elsewhere")
             listener.log = log
     except Exception as error:
         log.warning("streams cannot be watched", event="streams_not_watched", exc_info=error)
@@ -63,7 +70,8 @@ def progress_fields(progress: Any) -> dict[str, Any]:
 
     `rows`, `input_rows_per_second`, `processed_rows_per_second`, `batch_id`, `batch_seconds`,
     `durations_ms`; with state `state_rows`, `state_bytes`, `late_rows`; with a watermark
-    `watermark`; `sources`, each with its rows and, where the source tells it, how far it is behind.
+    `watermark`; with `DataFrame.observe` in the query `observed`, the figures of the batch by name;
+    `sources`, each with its rows and, where the source tells it, how far it is behind.
     """
     durations = dict(progress.durationMs or {})
     fields: dict[str, Any] = {
@@ -83,6 +91,9 @@ def progress_fields(progress: Any) -> dict[str, Any]:
     watermark = (progress.eventTime or {}).get("watermark")
     if watermark:
         fields["watermark"] = watermark
+    observed = getattr(progress, "observedMetrics", None)
+    if observed:
+        fields["observed"] = {str(name): row.asDict() for name, row in dict(observed).items()}
     fields["sources"] = [_source(source) for source in list(progress.sources or [])[:_MOST_SOURCES]]
     return fields
 

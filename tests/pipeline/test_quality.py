@@ -6,6 +6,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -354,3 +355,154 @@ def test_a_figure_that_is_not_known_says_why() -> None:
 
     with pytest.raises(NotKnown, match="not supported between"):
         data.figure(Figure("min", "n"))
+
+
+def narwhals_or_function(table: Table, column: str, limit: float) -> Any:
+    """`column < limit` in the language of the data."""
+    if table is row_list:
+        return lambda row: row[column] < limit
+    return pytest.importorskip("narwhals").col(column) < limit
+
+
+@any_table
+def test_an_own_expression_is_true_of_each_row(log: Logger, table: Table) -> None:
+    """Rows for which it is false fail; a sample shows them."""
+    with log.run("daily") as run, run.stage("bronze") as stage:
+        stage.observe(table(COLUMNS), name="orders")
+        cheap = narwhals_or_function(table, "amount", 1.0)
+        stage.expect("cheap", expression=cheap, sample=1)
+
+    (told,) = records(log, "expectation")
+    assert (told["rule"], told["observed"], told["passed"]) == ("expression", 2, False)
+    assert [row["amount"] for row in told["sample"]] == [1.5]
+
+
+@any_table
+def test_an_own_figure_is_told_under_its_name(log: Logger, table: Table) -> None:
+    """An aggregate in the language of the data."""
+    if table is row_list:
+        revenue: Any = lambda rows: sum(row["amount"] for row in rows)  # noqa: E731
+    else:
+        revenue = pytest.importorskip("narwhals").col("amount").sum()
+
+    with log.run("daily") as run, run.stage("bronze") as stage:
+        stage.observe(table(COLUMNS), name="orders", expressions={"revenue": revenue})
+
+    assert metrics(log)[("dq.orders.revenue", None)] == 7.5
+
+
+@any_table
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"column": "id", "max_null_percent": 0}, [None]),
+        ({"column": "amount", "min": 0}, [1]),
+        ({"column": "amount", "max": 5}, [2]),
+        ({"column": "currency", "in_set": ["EUR", "USD"]}, [3]),
+        ({"column": "currency", "matches": "[A-Z]{3}"}, [3]),
+    ],
+)
+def test_a_sample_shows_rows_that_offend(
+    log: Logger, table: Table, settings: dict[str, Any], expected: list[Any]
+) -> None:
+    """Whole rows, as many as asked for."""
+    with log.run("daily") as run, run.stage("bronze") as stage:
+        stage.observe(table(COLUMNS), name="orders")
+        stage.expect("as agreed", sample=5, **settings)
+
+    (told,) = records(log, "expectation")
+    places = [index if index is not None else 2 for index in expected]
+    assert [row["amount"] for row in told["sample"]] == [COLUMNS["amount"][at] for at in places]
+
+
+def test_secrets_in_a_sample_are_not_shown(log: Logger) -> None:
+    """Values under names of secrets are redacted like in any record."""
+    with log.run("daily") as run, run.stage("bronze") as stage:
+        stage.observe([{"id": None, "password": "hunter2"}], name="users")
+        stage.expect("ids", column="id", max_null_percent=0, sample=1)
+
+    (told,) = records(log, "expectation")
+    assert told["sample"] == [{"id": None, "password": "[REDACTED]"}]
+
+
+@any_table
+def test_data_are_as_fresh_as_their_newest_time(log: Logger, table: Table) -> None:
+    """A time without a zone is in UTC; nulls are no times."""
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    data = {"at": [now - timedelta(hours=2), None], "naive": [None, now.replace(tzinfo=None)]}
+
+    with log.run("daily") as run, run.stage("bronze") as stage:
+        stage.observe(table(data), name="orders")
+        stage.expect("fresh", column="at", max_age="1 hour")
+        stage.expect("fresh", column="naive", max_age=timedelta(minutes=5))
+
+    old, new = records(log, "expectation")
+    assert old["passed"] is False and old["observed"] == pytest.approx(7200, abs=60)
+    assert old["limit"] == 3600
+    assert new["passed"] is True
+
+
+def test_what_is_no_time_has_no_age(log: Logger) -> None:
+    """The check has no result, with the reason."""
+    with log.run("daily") as run, run.stage("bronze") as stage:
+        stage.observe(ROWS, name="orders")
+        stage.expect("fresh", column="amount", max_age="1 hour")
+
+    (told,) = records(log, "expectation")
+    assert told["passed"] is None and "is no time" in told["reason"]
+
+
+def bronze(log: Logger, count: int, name: str = "daily", **settings: Any) -> dict[str, Any]:
+    """A run with `count` rows; what came of the expectation about their change."""
+    with log.run(name) as run, run.stage("bronze") as stage:
+        stage.observe([{"id": 1}] * count, name="orders")
+        stage.expect("steady", max_change_percent=50, on_fail="error", **settings)
+    return records(log, "expectation")[-1]
+
+
+def test_the_row_count_is_compared_with_the_last_good_run(log: Logger) -> None:
+    """A first run has nothing to compare with, which is no failure; a failed one counts not."""
+    first = bronze(log, 100)
+    second = bronze(log, 140)
+    with pytest.raises(ExpectationFailed, match=r"the rows changed by -85\.7143 %"):
+        bronze(log, 20)
+    after = bronze(log, 150)
+    other = bronze(log, 3, name="hourly")
+
+    assert (first["passed"], first["level"]) == (None, "INFO")
+    assert "no earlier good run" in first["reason"]
+    assert (second["observed"], second["passed"]) == (40.0, True)
+    assert after["observed"] == pytest.approx(100 / 14)
+    assert other["passed"] is None
+
+
+def test_the_last_run_is_remembered_by_the_folder_of_the_log(log: Logger, tmp_path: Path) -> None:
+    """Also by another process, which a new logger stands for; what is torn is as if it were not."""
+    bronze(log, 100)
+    log.close()
+    again = get_logger("quality", log_dir=tmp_path, stdout=False)
+    try:
+        assert bronze(again, 100)["passed"] is True
+        (tmp_path / ".laketrace" / "quality.rows").write_text('{"daily": ')
+        assert bronze(again, 100)["passed"] is None
+    finally:
+        again.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"column": "at", "max_age": "1 fortnight"}, "fortnight"),
+        ({"max_change_percent": -1}, "at least 0"),
+        ({"min_rows": 1, "sample": 21}, "0 to 20"),
+        ({"min_rows": 1, "sample": True}, "0 to 20"),
+    ],
+)
+def test_wrong_settings_of_newer_expectations_are_told(
+    log: Logger, settings: dict[str, Any], text: str
+) -> None:
+    """Where it is written, before any data."""
+    with log.run("daily") as run:
+        stage = run.stage("bronze")
+        with stage, pytest.raises(ConfigError, match=text):
+            stage.expect("as agreed", **settings)

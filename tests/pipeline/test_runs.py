@@ -17,6 +17,7 @@ import pytest
 
 from laketrace import ConfigError, Logger, get_logger
 from laketrace.core.gauges import gauges
+from laketrace.errors import MissingExtraError
 
 
 @pytest.fixture
@@ -176,3 +177,63 @@ def test_the_summary_is_a_table_and_safe_html(log: Logger) -> None:
     summary = run.summary()
     assert "run <daily>: ok" in str(summary) and "rows=3" in str(summary)
     assert "&lt;daily&gt;" in summary._repr_html_() and "<daily>" not in summary._repr_html_()
+
+
+def test_what_is_no_error_stops_a_run(log: Logger) -> None:
+    """A notebook's exit, Ctrl-C: no exception in the log, and no failed stage."""
+    with pytest.raises(SystemExit), log.run("daily") as run, run.stage("bronze"):
+        raise SystemExit
+
+    ends = records(log, "stage_end", "run_end")
+    assert [(end["status"], end["level"]) for end in ends] == [("stopped", "INFO")] * 2
+    assert not any("exception" in end or "failed_stage" in end for end in ends)
+    assert run.status == "stopped"
+
+
+def test_a_stage_says_what_it_reads_and_writes(log: Logger) -> None:
+    """In its last record."""
+    with log.run("daily") as run, run.stage("bronze") as stage:
+        stage.reads("/raw/orders")
+        stage.writes("main.bronze.orders")
+
+    (end,) = records(log, "stage_end")
+    assert (end["inputs"], end["outputs"]) == (["/raw/orders"], ["main.bronze.orders"])
+
+
+def test_a_summary_can_be_had_in_mid_run(log: Logger) -> None:
+    """The run is open, and has taken some time."""
+    with log.run("daily") as run:
+        with run.stage("bronze"):
+            pass
+        text = str(run.summary())
+
+    assert text.startswith("run daily: open, 0.")
+
+
+@pytest.mark.extra("matplotlib")
+def test_the_plot_has_a_bar_for_each_attempt(log: Logger, tmp_path: Path) -> None:
+    """A figure of matplotlib, which draws itself."""
+    with log.run("daily") as run:
+        for name in ("bronze", "silver"):
+            with run.stage(name):
+                pass
+
+    figure = run.plot()
+
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["bronze (1)", "silver (1)"]
+    figure.savefig(tmp_path / "run.png")
+    assert (tmp_path / "run.png").stat().st_size > 1000
+
+
+def test_without_matplotlib_the_plot_says_what_is_missing(
+    log: Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
+    with log.run("daily") as run:
+        pass
+
+    with pytest.raises(MissingExtraError, match="pip install matplotlib"):
+        run.plot()
