@@ -93,3 +93,21 @@ def test_the_wheel_logs_in_a_bare_environment(bare: Path, tmp_path: Path) -> Non
 def test_the_command_is_there_in_a_bare_environment(bare: Path, tmp_path: Path) -> None:
     """`laketrace --help` needs no extra."""
     assert "usage: laketrace" in run(bare / "laketrace", "--help", cwd=tmp_path)
+
+
+def test_the_two_commands_of_the_readme_work_in_a_new_environment(
+    built: Path, tmp_path: Path
+) -> None:
+    """`pip install 'laketrace[demo]' && laketrace demo`, where setuptools is not there either."""
+    text = (Path(ROOT) / "README.md").read_text("utf-8")
+    assert "pip install 'laketrace[demo]'\nlaketrace demo\n" in text
+    run(sys.executable, "-m", "venv", "venv", cwd=tmp_path)
+    bin_ = tmp_path / "venv" / "bin"
+    wheel = next(built.glob("*.whl"))
+
+    run(bin_ / "python", "-m", "pip", "install", "--quiet", f"{wheel}[demo]", cwd=tmp_path)
+    run(bin_ / "python", "-m", "pip", "uninstall", "--quiet", "-y", "setuptools", cwd=tmp_path)
+    shown = run(bin_ / "laketrace", "demo", "--dir", "demo", cwd=tmp_path)
+
+    assert "336,776 flights" in shown
+    assert "no two rows are from one line" in shown
