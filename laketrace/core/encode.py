@@ -6,7 +6,8 @@ A field costs at most its own value, never the record: what JSON does not know h
 form, what cannot be shown becomes a short marker that says so. The text is one line of RFC 8259
 JSON that strict readers take (Spark, DuckDB, Rust): no NaN, no integer beyond 64 bits, no raw
 control character, no lone surrogate. Time and memory are linear in what is encoded.
-Threads: an `Encoder` may be used from any thread; each of its caches holds at most 4,096 names.
+Threads: an `Encoder` may be used from any thread; each of its caches holds at most 4,096 names, or
+256 messages of at most 200 characters.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from laketrace.core.values import as_text, base_of, form_of, shown, unprintable
 
 MAX_DEPTH = 32
 _MAX_KEYS = 4096
+_MAX_MESSAGES = 256
+_LONGEST_MESSAGE = 200  # characters
 _MAX_ITEMS = 100_000
 _MAX_FLOAT = sys.float_info.max
 
@@ -84,6 +87,8 @@ class Encoder:
         self._scrub = redactor.scrub if redactor is not None and redactor.scrubs else None
         self._keys: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self.messages: dict[str, str] = {}
+        """The JSON texts of messages that were logged before: they come again."""
 
     def members(self, fields: Mapping[str, Any]) -> str:
         """The fields as JSON members, each with a comma before it; the fast path's work horse.
@@ -148,6 +153,20 @@ class Encoder:
     def text(self, text: str) -> str:
         """A string value, scrubbed where that is asked for."""
         return quote(text if self._scrub is None else self._scrub(text))
+
+    def message(self, text: str) -> str:
+        """A message that is not among `messages`, which from now on it is, if it is no long one.
+
+        >>> encoder = Encoder()
+        >>> encoder.message("table loaded"), encoder.messages
+        ('"table loaded"', {'table loaded': '"table loaded"'})
+        """
+        shown = self.text(text)
+        if len(text) <= _LONGEST_MESSAGE:
+            if len(self.messages) >= _MAX_MESSAGES:
+                self.messages.clear()
+            self.messages[text] = shown
+        return shown
 
     def value(self, value: Any) -> str:
         """Any value as JSON text; never raises.

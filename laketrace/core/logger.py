@@ -188,9 +188,10 @@ class Logger:
         encoder = engine.encoder
         if encoder is not self._encoder:
             self._encode_bound()
+        said = encoder.messages.get(message) or encoder.message(message)
         ns = engine.clock()
         line = (
-            f'{{"timestamp":"{iso(ns)}{plan.head}{encoder.text(message)}{engine.tail}'
+            f'{{"timestamp":"{iso(ns)}{plan.head}{said}{engine.tail}'
             f"{self._text}{encoder.members(shown)}}}\n"
         ).encode()
         if len(line) > engine.max_record:

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from laketrace import get_logger
 from laketrace.core.encode import MAX_DEPTH, Encoder, quote, to_json
 from laketrace.core.values import as_text
 
@@ -299,3 +300,53 @@ def test_members_and_object_say_the_same(fields: dict[str, Any]) -> None:
     encoder = Encoder()
 
     assert "{" + encoder.members(fields)[1:] + "}" == encoder.value(fields)
+
+
+# --- messages -------------------------------------------------------------------------------------
+
+
+def test_messages_that_come_again_are_scrubbed_once(tmp_path, monkeypatch):
+    """A repeated message is looked up; with other settings it is made anew."""
+    asked = []
+
+    def scrub(text):
+        asked.append(text)
+        return text
+
+    settings = {"log_dir": str(tmp_path), "stdout": False, "redact": ["only_here"]}
+    log = get_logger("memo", settings, mask_pii=True)
+    monkeypatch.setattr(log._engine.encoder, "_scrub", scrub)
+    for _ in range(3):
+        log.info("mail to ann@example.com")
+    get_logger("memo", settings, mask_pii=False)
+    log.info("mail to ann@example.com")
+    log.close()
+
+    said = [
+        json.loads(line)["message"] for line in (tmp_path / "memo.log").read_text().splitlines()
+    ]
+    assert asked.count("mail to ann@example.com") == 1
+    assert said == ["mail to ann@example.com"] * 4
+
+
+def test_remembered_messages_do_not_outlive_a_redaction(tmp_path):
+    """What was shown before `mask_pii` was switched on is masked after it."""
+    log = get_logger("memo", log_dir=str(tmp_path), stdout=False)
+    log.info("mail to ann@example.com")
+    get_logger("memo", log_dir=str(tmp_path), mask_pii=True)
+    log.info("mail to ann@example.com")
+    log.close()
+
+    first, second = (tmp_path / "memo.log").read_text().splitlines()
+    assert "ann@example.com" in first and "ann@example.com" not in second
+
+
+@given(st.lists(st.text(max_size=300), max_size=600))
+def test_memory_of_messages_is_bounded(messages):
+    """Programs that never say the same twice, or say it at length, cost a bounded memory."""
+    encoder = Encoder()
+    for message in messages:
+        assert encoder.message(message) == encoder.text(message)
+
+    assert len(encoder.messages) <= 256
+    assert all(len(message) <= 200 for message in encoder.messages)
