@@ -93,7 +93,8 @@ def test_the_settings_of_the_environment_are_not_the_demos(
 ) -> None:
     """Nothing of a demo goes to a table of the user's, and no level hides its records."""
     said = laketrace(
-        "demo", "--json", "--input", files, "--dir", "d", LAKETRACE_UPLOAD_TABLE=str(tmp_path / "theirs"),
+        "demo", "--json", "--input", files, "--dir", "d",
+        LAKETRACE_UPLOAD_TABLE=str(tmp_path / "theirs"),
         LAKETRACE_LEVEL="CRITICAL", LAKETRACE_JSON="no",
     )  # fmt: skip
 
