@@ -109,6 +109,18 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert f'version = "{laketrace.__version__}"' in text
 
 
+def test_the_version_is_in_the_changelog_with_its_date() -> None:
+    """As Keep a Changelog has it, newest first, with its six kinds of change and no other."""
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    versions = re.findall(r"^## \[([^]]+)\](.*)$", text, re.M)
+
+    assert versions[0] == ("Unreleased", "")
+    assert versions[1][0] == laketrace.__version__
+    assert all(re.fullmatch(r" - \d{4}-\d\d-\d\d", date) for _, date in versions[1:])
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)$", text, re.M)) <= kinds
+
+
 def test_no_page_speaks_of_a_place_that_a_reader_does_not_have() -> None:
     """Paths of the machine on which a page was written are no part of it."""
     for path, text in site().items():
