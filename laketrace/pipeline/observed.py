@@ -94,7 +94,10 @@ class Observed:
             values = found[0] if found else None
         if values:
             for index, figure in enumerate(self._asked):
-                self._known[figure] = plain(figure, values[f"f{index}"], self._kinds)
+                try:
+                    self._known[figure] = plain(figure, values[f"f{index}"], self._kinds)
+                except Exception as error:  # a Spark that gives it in another form
+                    self._known[figure] = NotKnown(_first_line(error))
 
     def count_repeated(self, column: str) -> None:
         """Find `repeated` of a column in a pass of its own, if the action had success."""

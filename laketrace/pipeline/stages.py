@@ -7,13 +7,14 @@ Its records are `stage_start` and `stage_end`; all that is logged inside carries
 logger logs it. An exception is logged once, by the innermost stage that it leaves, and goes on.
 What is no `Exception` (a notebook's exit, Ctrl-C, a cancelled task) stops a stage and is no error.
 Threads and tasks: each may have stages of its own; a stage that is opened in another thread than
-its run still belongs to it.
+its run still belongs to it. A forked child writes no end of its parent's stages.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -57,6 +58,7 @@ class Stage:
         self.outputs: list[Dataset] = []
         self._checking = Checking(run.log, name, self.metrics, run.rows)
         self._began = 0.0
+        self._pid = 0
         self._span: Span | None = None
         self._stack = ExitStack()
 
@@ -70,6 +72,7 @@ class Stage:
         facts = {"laketrace.stage": self.path, "laketrace.attempt": self.attempt}
         self._span = start_span(self.path, facts, self.run.span)
         self._stack.enter_context(contextualize(run_name=self.run.name, stage=self.path))
+        self._pid = os.getpid()
         token = _stage_now.set(self)
         self._stack.callback(_leave, token)
         self._began = time.monotonic()
@@ -82,6 +85,8 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if os.getpid() != self._pid:
+            return
         missed = self._checking.finish(failed=error is not None)
         if missed and error is None:
             error = ExpectationFailed(self.path, missed)

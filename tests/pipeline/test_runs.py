@@ -237,3 +237,25 @@ def test_without_matplotlib_the_plot_says_what_is_missing(
 
     with pytest.raises(MissingExtraError, match="pip install matplotlib"):
         run.plot()
+
+
+def test_a_forked_child_ends_nothing_of_its_parent(log: Logger) -> None:
+    """It leaves the blocks of its parent's run without a record; a stage of its own is told."""
+    child = -1
+    try:
+        with log.run("daily") as run, run.stage("bronze"):
+            child = os.fork()
+            if child == 0:
+                with run.stage("of the child"):
+                    pass
+    finally:
+        if child == 0:
+            log.close()
+            os._exit(0)
+    os.waitpid(child, 0)
+
+    assert [end.get("stage") for end in records(log, "stage_end", "run_end")] == ["bronze", None]
+    (written,) = log.log_file_path.parent.glob(f"*.{child}.log")
+    found = [json.loads(line) for line in written.read_text().splitlines()]
+    ends = [record for record in found if record.get("event") in ("stage_end", "run_end")]
+    assert [end["stage"] for end in ends] == ["bronze/of the child"]
