@@ -92,7 +92,7 @@ class Checking:
     def _take(self, mine: list[Expectation], source: Source) -> None:
         """The source is there; what waited for it does not any longer."""
         self._sources.append(source)
-        self._waiting = [item for item in self._waiting if item not in mine]
+        self._waiting = [item for item in self._waiting if not any(item is each for each in mine)]
 
     def expect(self, item: Expectation) -> None:
         """Check what is expected of the data observed last, or of those named; or wait for them."""

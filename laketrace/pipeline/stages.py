@@ -3,9 +3,10 @@
 Floor 7. Stands on: core.context, pipeline.checking, pipeline.metrics, pipeline.quality,
 pipeline.spans, pipeline.summary.
 
-Its records are `stage_start` and `stage_end`; all that is logged inside carries `stage`, whichever
-logger logs it. An exception is logged once, by the innermost stage that it leaves, and goes on.
-What is no `Exception` (a notebook's exit, Ctrl-C, a cancelled task) stops a stage and is no error.
+Its records are `stage_start` and `stage_end`; all that is logged inside carries `stage` and
+`attempt`, whichever logger logs it. An exception is logged once, by the innermost stage that it
+leaves, and goes on. What is no `Exception` (a notebook's exit, Ctrl-C, a cancelled task) stops a stage and is
+no error.
 Threads and tasks: each may have stages of its own; a stage that is opened in another thread than
 its run still belongs to it. A forked child writes no end of its parent's stages.
 """
@@ -71,12 +72,13 @@ class Stage:
         self._stack = ExitStack()
         facts = {"laketrace.stage": self.path, "laketrace.attempt": self.attempt}
         self._span = start_span(self.path, facts, self.run.span)
-        self._stack.enter_context(contextualize(run_name=self.run.name, stage=self.path))
+        inside_of = {"run_name": self.run.name, "stage": self.path, "attempt": self.attempt}
+        self._stack.enter_context(contextualize(**inside_of))
         self._pid = os.getpid()
         token = _stage_now.set(self)
         self._stack.callback(_leave, token)
         self._began = time.monotonic()
-        self.run.log.info("stage started", event="stage_start", attempt=self.attempt)
+        self.run.log.info("stage started", event="stage_start")
         return self
 
     def __exit__(
@@ -103,9 +105,7 @@ class Stage:
         elif status == "ok" and run.failed_stage == self.path:
             run.failed_stage = None  # an earlier attempt failed, this one did not
         pipeline_metric(run.log, self.path, "duration.seconds", seconds, unit="seconds")
-        fields: dict[str, Any] = {
-            "status": status, "duration_seconds": seconds, "attempt": self.attempt,
-        }  # fmt: skip
+        fields: dict[str, Any] = {"status": status, "duration_seconds": seconds}
         for key, datasets in (("inputs", self.inputs), ("outputs", self.outputs)):
             if datasets:
                 fields[key] = [dataset.uri for dataset in datasets]

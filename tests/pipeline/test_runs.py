@@ -51,7 +51,7 @@ def test_a_run_and_its_stages_are_records(log: Logger) -> None:
     assert start["params"] == {"day": "2026-11-20"}
     assert end["status"] == "ok" and end["duration_seconds"] >= 0
     inside = next(record for record in records(log) if record["message"] == "inside")
-    assert (inside["run_name"], inside["stage"]) == ("daily", "bronze/read")
+    assert (inside["run_name"], inside["stage"], inside["attempt"]) == ("daily", "bronze/read", 1)
     between = next(record for record in records(log) if record["message"] == "between")
     assert between["run_name"] == "daily" and "stage" not in between
 
