@@ -117,6 +117,7 @@ def open_archive(path: str) -> BinaryIO:
     suffix = os.path.splitext(path)[1]
     if suffix not in _MODULES:
         return open(path, "rb")
+    os.stat(path)  # that a file is not there is told before that its codec is not
     codec = _codec(suffix)
     if suffix != ".zip":
         opened: BinaryIO = codec.open(path, "rb")

@@ -47,7 +47,9 @@ class Records:
 
     def _merge(self, path: str) -> Iterator[dict[str, Any]]:
         logs = _logs(path)
-        streams = [self._log(*log) for log in logs] if logs else [self._file(path)]
+        streams = [self._log(*log) for log in logs]
+        if not logs and not os.path.isdir(path):
+            streams = [self._file(path)]
         if len(streams) == 1:
             yield from streams[0]
         else:

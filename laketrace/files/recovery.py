@@ -34,11 +34,12 @@ LineMaker = Callable[[str, dict[str, Any]], bytes]
 
 
 class Finding(NamedTuple):
-    """Something that an earlier process left, and what was done about it."""
+    """Something that was found on the disk, and what was done about it."""
 
     event: str
     message: str
     fields: dict[str, Any]
+    level: str = "WARNING"
 
     @classmethod
     def torn(cls, path: str, fragment: bytes) -> Finding:
@@ -137,7 +138,8 @@ def _is_record(line: bytes) -> bool:
 
 def _clean_archives(owner: Ownership) -> list[Finding]:
     findings = []
-    present = set(os.listdir(owner.log_dir))
+    start = f"{owner.stem}.log."
+    present = {name for name in os.listdir(owner.log_dir) if name.startswith(start)}
     for name in sorted(present):
         archive = name.removesuffix(".tmp")
         segment = parse_segment(archive)

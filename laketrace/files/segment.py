@@ -97,7 +97,10 @@ def find_segments(log_dir: str, stem: str | None = None) -> list[Segment]:
         names = os.listdir(log_dir)
     except OSError:
         return []
-    found = (parse_segment(os.path.join(log_dir, name)) for name in names if ".log." in name)
+    # Of the thousands of files that a directory may have, most belong to other loggers.
+    start = "" if stem is None else f"{stem}.log."
+    ours = (name for name in names if name.startswith(start) and ".log." in name)
+    found = (parse_segment(os.path.join(log_dir, name)) for name in ours)
     segments = [item for item in found if item is not None and stem in (None, item.stem)]
     return sorted(segments, key=lambda item: (item.key, item.stem, item.suffix))
 
@@ -116,27 +119,31 @@ def own_stems(log_dir: str, stem: str, logger_name: str) -> list[str]:
 
     Another logger may be called `<stem>.5`; the journals say whose a stem is.
     """
-    stems = {os.path.basename(path)[: -len(".log")] for path in active_files(log_dir)}
-    stems.update(segment.stem for segment in find_segments(log_dir))
-    stems.update(name[: -len(".stream")] for name in _sidecars(log_dir))
+    stems = {_stem_of(name) for name in _names(log_dir, stem)}
+    sidecars = _names(os.path.join(log_dir, SIDECARS), stem)
+    stems.update(name[: -len(".stream")] for name in sidecars if name.endswith(".stream"))
     return sorted(
         name
         for name in stems
         if name == stem
-        or (
-            name.startswith(stem)
-            and _SECOND.fullmatch(name, len(stem))
-            and _writers(log_dir, name) == {logger_name}
-        )
+        or (_SECOND.fullmatch(name, len(stem)) and _writers(log_dir, name) == {logger_name})
     )
 
 
-def _sidecars(log_dir: str) -> list[str]:
+def _names(directory: str, start: str) -> list[str]:
+    """The names in a directory that begin with `start`; [] for no directory."""
     try:
-        names = os.listdir(os.path.join(log_dir, SIDECARS))
+        return [name for name in os.listdir(directory) if name.startswith(start)]
     except OSError:
         return []
-    return [name for name in names if name.endswith(".stream")]
+
+
+def _stem_of(name: str) -> str:
+    """The stem of an active file or a segment; "" for any other file."""
+    if name.endswith(".log"):
+        return name[: -len(".log")]
+    segment = parse_segment(name)
+    return segment.stem if segment is not None else ""
 
 
 def _writers(log_dir: str, stem: str) -> set[str]:

@@ -265,10 +265,9 @@ class FileSink(LogFile):
 
     def _fail(self, lines: list[bytes], fault: Exception, accounts: Accounts) -> None:
         self._failing = True
-        say(
-            f"cannot write {self.path}: {fault}. Records are counted as failed.",
-            key=f"write {self.path}",
-        )
+        key = f"write {self.path}"
+        say(f"cannot write {self.path}: {fault}. Records are counted as failed.", key=key)
+        self._upkeep.make_room(fault, self._on_finding)
         tick = accounts.failed.tick
         del lines[0]
         tick()
