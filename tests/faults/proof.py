@@ -108,6 +108,7 @@ def program(code: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

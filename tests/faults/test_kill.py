@@ -43,7 +43,7 @@ def acknowledged(process: subprocess.Popen[bytes], at_least: int) -> list[int]:
 
 
 kills = pytest.mark.parametrize(
-    "times", [2, pytest.param(60, marks=pytest.mark.slow)], ids=lambda times: f"{times}-kills"
+    "times", [2, pytest.param(40, marks=pytest.mark.slow)], ids=lambda times: f"{times}-kills"
 )
 
 
