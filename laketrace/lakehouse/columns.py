@@ -50,3 +50,18 @@ TEXTS = (
     "function",
 )  # fmt: skip
 NUMBERS = {"pid": 1 << 63, "line": 1 << 31}  # and the bound that they must stay below
+
+# As Spark's SQL has them; TIMESTAMP alone may mean another type (spark.sql.timestampType).
+_SQL = {
+    "timestamp": "TIMESTAMP_LTZ", "date": "DATE", "string": "STRING", "integer": "INT",
+    "long": "BIGINT",
+}  # fmt: skip
+
+
+def ddl() -> str:
+    """The columns in Spark's SQL, as CREATE TABLE and createDataFrame take them.
+
+    >>> ddl()[:45]
+    '`timestamp` TIMESTAMP_LTZ, `date` DATE, `leve'
+    """
+    return ", ".join(f"`{column.name}` {_SQL[column.type]}" for column in COLUMNS)

@@ -17,8 +17,9 @@ For one directory, in this order:
     manifested  the manifests of the runs name the new copies
     recorded    the ledger says that they do
   where there is a table, for each commit:
-    reading     the version that the table holds of this stream is known
-    writing     a part of the rows is on its way
+    reading     the version that the table holds of this stream is known; Spark's writer asks for
+                it by itself, so there the rows of the commit are read, and it begins
+    writing     a part of the rows is on its way, or ready for it
     committed   the table has acknowledged the commit
     confirmed   for each segment that is in it whole: the ledger says so
   and then:

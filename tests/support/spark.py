@@ -1,4 +1,5 @@
-"""Real Spark for the tests: `spark`, `spark_cluster`, `spark_connect`, `sail`, and `any_connect`.
+"""Real Spark for the tests: `spark`, `spark_cluster`, `spark_connect`, `sail`, and two in turn:
+`any_spark`, `any_connect`.
 
 All are session-scoped. Tests with Spark run behind all others, which so see a process without it.
 A process of a user has one kind of session, so those of Connect end before the first classic one,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 JVM = {"spark", "spark_cluster", "spark_connect", "spark_environ"}
 LAST = ("spark_environ", "sail", "spark_connect", "spark", "spark_cluster")
 CONNECT = ("spark_connect", "sail")
+JVM_SESSIONS = ("spark_connect", "spark")
 MODE = "SPARK_CONNECT_MODE_ENABLED"
 NEEDS_SPARK = pytest.mark.extra("pyspark", "py4j")  # py4j: the whole of Spark, not its client only
 NEEDS_SAIL = pytest.mark.extra("pyspark", "pysail")
@@ -146,6 +148,12 @@ def sail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 @pytest.fixture(params=CONNECT)
 def any_connect(request: pytest.FixtureRequest) -> Any:
     """A Spark Connect session, of Spark and of Sail in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=JVM_SESSIONS)
+def any_spark(request: pytest.FixtureRequest) -> Any:
+    """A session of Spark, classic and Connect in turn."""
     return request.getfixturevalue(request.param)
 
 

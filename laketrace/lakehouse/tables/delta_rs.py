@@ -42,7 +42,13 @@ from laketrace.lakehouse.source import Block, SegmentFile, read_blocks
 from laketrace.lakehouse.steps import step
 from laketrace.lakehouse.stream import Stream
 from laketrace.lakehouse.tables.names import TableName, parse_table
-from laketrace.lakehouse.tables.shape import check_features, check_properties, check_shape
+from laketrace.lakehouse.tables.shape import (
+    LOADED,
+    LOADER,
+    check_features,
+    check_properties,
+    check_shape,
+)
 from laketrace.lakehouse.targets import Location, lakehouse_url, open_target, storage_token
 from laketrace.runtime import local_disk
 
@@ -154,9 +160,15 @@ class DeltaRsTable:
 
         Where there are none, as behind the last unit of an archive, nothing is committed.
         """
+        lacking = slices
+        if LOADED in table.metadata().configuration:
+            lacking = _without_loaded(table, progress.stream, slices)
+            if not lacking:
+                progress.passed(slices[-1].position)
+                return
         pending = progress.pending
-        if pending is None or pending.slices != slices:
-            progress.pending = pending = self._write(progress.stream, slices, retry)
+        if pending is None or pending.slices != lacking:
+            progress.pending = pending = self._write(progress.stream, lacking, retry)
         if pending.file is not None:
             self._commit(
                 table, progress.stream.app_id, version_of(slices[-1].position), pending.file
@@ -181,10 +193,14 @@ class DeltaRsTable:
     def _commit(self, table: Any, app_id: str, version: int, file: Any) -> None:
         transaction = import_module("deltalake.transaction")
         add = transaction.AddAction(file.name, file.size, {}, file.modified_ms, True, file.stats)
+        made = [transaction.Transaction(app_id, version)]
+        if LOADED in table.metadata().configuration:  # a load meanwhile must make this one fail
+            loads = table.transaction_version(LOADER) or 0
+            made.append(transaction.Transaction(LOADER, loads))
         table.create_write_transaction(
             [add], "append", table.schema(),
             commit_properties=transaction.CommitProperties(
-                app_transactions=[transaction.Transaction(app_id, version)],
+                app_transactions=made,
                 max_commit_retries=_COMMIT_TRIES,
             ),
         )  # fmt: skip
@@ -212,6 +228,10 @@ class _Progress:
             self._confirm(segment, self._rows.pop(segment.base, 0))
         self.complete = not slices
         return slices
+
+    def passed(self, position: Position) -> None:
+        """Note what somebody has loaded."""
+        self._after = position
 
     def reached(self, source: _Source) -> None:
         """Note what has been committed, or was found to be empty."""
@@ -260,6 +280,16 @@ class _Source:
                 step("writing")
             if file.ended and (behind >= file.at or not behind):
                 self.reached = Position(segment.key, LAST_UNIT)  # there are no units behind
+
+
+def _without_loaded(table: Any, stream: Stream, slices: list[Slice]) -> list[Slice]:
+    """Those slices that no load has brought; a load brings all of a segment that is not there."""
+    names = {stream.name_of(part.segment): part for part in slices}
+    wanted = import_module("pyarrow.dataset").field("segment").isin(list(names))
+    rows = table.to_pyarrow_dataset().to_table(columns=["segment", "offset"], filter=wanted)
+    found = rows.group_by("segment").aggregate([("offset", "max")]).to_pylist()
+    reached = {row["segment"]: row["offset_max"] for row in found}
+    return [part for name, part in names.items() if reached.get(name, -1) < part.range[0]]
 
 
 def _is_lost_race(error: Exception) -> bool:

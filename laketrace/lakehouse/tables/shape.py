@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from laketrace.errors import UploadError
-from laketrace.lakehouse.columns import COLUMNS
+from laketrace.lakehouse.columns import COLUMNS, ddl
 
 # What both writers can append to; the others of the protocol's list ("Valid Feature Names in Table
 # Features") make delta-rs refuse the table, or would need more than an append (platform facts 6.2).
@@ -18,6 +18,29 @@ _WRITABLE = frozenset((
 ))  # fmt: skip
 _CONSTRAINT = "delta.constraints."
 _FORGETS = "delta.setTransactionRetentionDuration"
+
+LOADED = "laketrace.loaded"
+"""The property of a table into which files are loaded (`laketrace.spark.load`), so that it may
+hold rows that no transaction of their stream tells of."""
+
+LOADER = "laketrace:loader"
+"""The transaction id in which loads, and uploads to a loaded table, see each other."""
+
+# What a platform may switch on for new tables although delta-rs cannot write it.
+_PLAIN = ("delta.enableDeletionVectors", "delta.enableRowTracking")
+
+
+def create_statement(table: str) -> str:
+    """The SQL that makes a table, given as SQL has it, unless it is there.
+
+    >>> create_statement("main.ops.logs")[:44]
+    'CREATE TABLE IF NOT EXISTS main.ops.logs (`t'
+    """
+    properties = ", ".join(f"'{name}' = 'false'" for name in _PLAIN)
+    return (
+        f"CREATE TABLE IF NOT EXISTS {table} ({ddl()}) USING delta "
+        f"TBLPROPERTIES ({properties}, 'delta.checkpointPolicy' = 'classic')"
+    )
 
 
 def check_shape(
