@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from laketrace.pipeline.quality import ExpectationFailed
     from laketrace.pipeline.runs import Run, start_run
     from laketrace.pipeline.stages import Stage
+    from laketrace.pipeline.streaming.batches import TooManyBadRows, with_dlq
+    from laketrace.pipeline.streaming.deadletters import create_dlq_handler
+    from laketrace.pipeline.streaming.reading import read_stream
+    from laketrace.pipeline.streaming.replay import replay_dlq
+    from laketrace.pipeline.streaming.settings import validate_streaming_config
+    from laketrace.pipeline.streaming.writing import write_stream
     from laketrace.pipeline.summary import Summary, Timing
 
 _NAMES = {

@@ -157,8 +157,19 @@ class BatchGuard:
                 claim = claim_of(settings.checkpoint, settings.dlq_path, settings.table)
                 claim_places(spark, claim, settings.checkpoint, settings.dlq_path)
             self._query = query_id(spark, settings.checkpoint)
+            self._warn()
         self._last = batch_id
         return remembered(spark, self.settings, self._query, batch_id) if again else None
+
+    def _warn(self) -> None:
+        """Say what is not promised here."""
+        if self._last is None and not self._table.exactly_once:
+            self.log.warning(
+                "a batch that runs again is written again: the output has no transactions",
+                event="stream_at_least_once",
+                table=self._table.place,
+                format=self._table.format,
+            )
 
     def _write(self, batch: _Batch, gone: Any) -> None:
         counts = count_errors(batch.rows)

@@ -1,7 +1,7 @@
 """Dead letters: the rows that a stream could not take, each with its reason.
 
-Floor 7. Stands on: core.notice, pipeline.streaming.settings, pipeline.streaming.sinks,
-pipeline.streaming.splitting.
+Floor 7. Stands on: core.notice, errors, pipeline.streaming.places, pipeline.streaming.settings,
+pipeline.streaming.sinks, pipeline.streaming.splitting.
 
 A row keeps the columns of its source. With it go `error_class`, `error_reason`, `dlq_timestamp`,
 `batch_id` and `query_id`; a column of the source that bears such a name is kept as
@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from laketrace.core.notice import say
+from laketrace.errors import ConfigError
+from laketrace.pipeline.streaming.places import canonical
 from laketrace.pipeline.streaming.settings import StreamSettings, checked
 from laketrace.pipeline.streaming.sinks import FOLDER, Sink, query_id
 from laketrace.pipeline.streaming.splitting import ERROR, error_of, functions, row_hash
@@ -116,7 +118,7 @@ class DeadLetterHandler:
             writer, query = None, None
         else:
             if self._query is None:
-                self._query = query_id(bad_rows.sparkSession, self.settings.checkpoint)
+                self._query = self._identity(bad_rows.sparkSession)
             digest = hashlib.sha256(f"{error_class}\n{error_reason}".encode()).hexdigest()[:16]
             writer, query = f"{self._query}:refused:{digest}", f"{self._query}:refused"
             self._note(batch_id, digest, error_reason)
@@ -125,6 +127,14 @@ class DeadLetterHandler:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.settings,)
+
+    def _identity(self, spark: Any) -> str:
+        """The id of the query; outside of one, that of the place of its checkpoint."""
+        try:
+            return query_id(spark, self.settings.checkpoint)
+        except ConfigError:
+            place = canonical(self.settings.checkpoint)
+            return hashlib.sha256(place.encode()).hexdigest()[:32]
 
     def _note(self, batch_id: int, digest: str, reason: str) -> None:
         if (batch_id, digest) in self._done:

@@ -18,7 +18,7 @@ from laketrace.config import boolean
 from laketrace.errors import ConfigError
 from laketrace.files.units import did_you_mean, parse_size, shown
 from laketrace.pipeline.streaming.intervals import parse_trigger, parse_watermark
-from laketrace.pipeline.streaming.places import overlap, shared
+from laketrace.pipeline.streaming.places import canonical, overlap, shared
 
 AVAILABLE_NOW = "available now"
 _SPARK_NAME = "failOnDataLoss"
@@ -267,7 +267,7 @@ def _join(values: dict[str, Any], name: str, given: Any, problems: list[str]) ->
     except ValueError as error:
         problems.append(f"{name}={shown(given)}: {error}")
         return
-    if values[name] is not None and values[name] != value:
+    if values[name] is not None and canonical(values[name]) != canonical(value):
         problems.append(
             f"{name}={shown(value)}: the section says {shown(values[name])}. Give it once, or "
             "the same twice."

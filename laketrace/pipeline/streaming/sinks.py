@@ -93,18 +93,20 @@ def query_id(spark: Any, checkpoint: str) -> str:
 
     The file is that of Spark's `StreamMetadata`: JSON with one field, `id`.
     """
+    from pyspark.errors import AnalysisException  # type: ignore[import-not-found,unused-ignore]
+
     try:
-        text = "".join(
-            row[0] for row in spark.read.text(f"{checkpoint.rstrip('/')}/metadata").collect()
-        )
-        return str(json.loads(text)["id"])
-    except Exception as error:
+        lines = spark.read.text(f"{checkpoint.rstrip('/')}/metadata").collect()
+    except AnalysisException as error:
+        if "PATH_NOT_FOUND" not in str(error):
+            raise
         raise ConfigError(
             [
                 f"checkpoint={shown(checkpoint)}: the running query has its checkpoint elsewhere. "
                 "Start it with .option('checkpointLocation', ...) of the same path."
             ]
         ) from error
+    return str(json.loads("".join(row[0] for row in lines))["id"])
 
 
 def watermark_ms(spark: Any, checkpoint: str, batch_id: int) -> int:
