@@ -5,10 +5,11 @@ pipeline.spans, pipeline.summary.
 
 Its records are `stage_start` and `stage_end`; all that is logged inside carries `stage` and
 `attempt`, whichever logger logs it. An exception is logged once, by the innermost stage that it
-leaves, and goes on. What is no `Exception` (a notebook's exit, Ctrl-C, a cancelled task) stops a stage and is
-no error.
+leaves, and goes on. What is no `Exception` (a notebook's exit, Ctrl-C, a cancelled task) stops a
+stage and is no error.
 Threads and tasks: each may have stages of its own; a stage that is opened in another thread than
-its run still belongs to it. A forked child writes no end of its parent's stages.
+its run still belongs to it. A forked child writes no end of its parent's stages. With an active
+Spark session its jobs bear the stage's name, unless the stage is an `async with`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from laketrace.pipeline.metrics import pipeline_metric
 from laketrace.pipeline.quality import ExpectationFailed, expectation
 from laketrace.pipeline.spans import Span, start_span
 from laketrace.pipeline.summary import Timing
+from laketrace.spark.jobs import JobNames
 
 if TYPE_CHECKING:
     from laketrace.pipeline.runs import Run
@@ -61,9 +63,16 @@ class Stage:
         self._began = 0.0
         self._pid = 0
         self._span: Span | None = None
+        self._jobs: JobNames | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Stage:
+        stage = self._enter()
+        # Of an `async with` there may be several at once in a thread, whose jobs have one name.
+        self._jobs = self._stack.enter_context(JobNames(self.path))
+        return stage
+
+    def _enter(self) -> Stage:
         outer = _stage_now.get()
         inside = outer is not None and outer.run is self.run
         self.path = f"{outer.path}/{self.name}" if outer is not None and inside else self.name
@@ -106,6 +115,9 @@ class Stage:
             run.failed_stage = None  # an earlier attempt failed, this one did not
         pipeline_metric(run.log, self.path, "duration.seconds", seconds, unit="seconds")
         fields: dict[str, Any] = {"status": status, "duration_seconds": seconds}
+        job_ids = self._jobs.job_ids() if self._jobs is not None else None
+        if job_ids is not None:
+            fields["job_ids"] = job_ids
         for key, datasets in (("inputs", self.inputs), ("outputs", self.outputs)):
             if datasets:
                 fields[key] = [dataset.uri for dataset in datasets]
@@ -122,7 +134,7 @@ class Stage:
             run.lineage.stage_ended(self.inputs, self.outputs, self._checking.seen)
 
     async def __aenter__(self) -> Stage:
-        return self.__enter__()
+        return self._enter()
 
     async def __aexit__(
         self,
