@@ -135,7 +135,7 @@ class Encoder:
         named: dict[str, Any] = {}
         for key, value in fields.items():
             name = self._shown_name(key)
-            named[numbered(name, named) if name in named else name] = value
+            named[not_taken(name, named)] = value
         return named
 
     def _shown_name(self, name: str) -> str:
@@ -206,7 +206,7 @@ class Encoder:
 
     def _object(self, items: Iterable[tuple[Any, Any]], path: tuple[int, ...]) -> str:
         texts: list[str] = []
-        seen: dict[str, int] = {}
+        seen: set[str] = set()
         for key, value in items:
             if len(texts) >= _MAX_ITEMS:
                 texts.append('"<more>":"<more members than 100000>"')
@@ -214,9 +214,8 @@ class Encoder:
             name = key if type(key) is str else as_text(key)
             secret = self._is_secret(name)
             name = self._shown_name(name)
-            if name in seen:  # two keys with one text, like 1 and "1": both stay
-                name = numbered(name, seen)
-            seen[name] = 1
+            name = not_taken(name, seen)  # two keys with one text, like 1 and "1": both stay
+            seen.add(name)
             if secret:
                 texts.append(f"{quote(name)}:{self._mask}")
             else:
@@ -288,12 +287,14 @@ _ITERATE: dict[type, Callable[[Any], Iterable[Any]]] = {
 }
 
 
-def numbered(name: str, taken: Container[Any]) -> str:
-    """The first of `name_2`, `name_3` and so on that is not taken.
+def not_taken(name: str, taken: Container[Any]) -> str:
+    """The first of `name`, `name_2`, `name_3` and so on that is not taken.
 
-    >>> numbered("a", {"a", "a_2"})
-    'a_3'
+    >>> not_taken("a", {}), not_taken("a", {"a", "a_2"})
+    ('a', 'a_3')
     """
+    if name not in taken:
+        return name
     number = 2
     while f"{name}_{number}" in taken:
         number += 1

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from laketrace.core.context import context_fields
-from laketrace.core.encode import NameRule, numbered
+from laketrace.core.encode import NameRule, not_taken
 from laketrace.core.levels import Level
 from laketrace.core.record import RESERVED, Record, Source, free_name
 from laketrace.core.secretnames import MASK
@@ -95,7 +95,7 @@ def redact(record: Record, redactor: NameRule) -> None:
     extra: dict[str, Any] = {}
     for key, value in record.extra.items():
         name = redactor.scrub(key) if redactor.scrubs else key
-        extra[numbered(name, extra) if name in extra else name] = _redacted(key, value, redactor)
+        extra[not_taken(name, extra)] = _redacted(key, value, redactor)
     record.extra = extra
     if redactor.scrubs:
         record.message = redactor.scrub(record.message)

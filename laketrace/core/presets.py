@@ -23,7 +23,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from laketrace.core.encode import Encoder
+from laketrace.core.encode import Encoder, not_taken
 from laketrace.core.levels import Level
 from laketrace.core.record import Record
 from laketrace.core.timestamp import iso
@@ -342,11 +342,4 @@ def _add(target: dict[str, Any], fields: Mapping[str, Any]) -> None:
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:
     """`name`, or `extra_<name>` where the schema has it already."""
-    if name not in taken:
-        return name
-    kept = f"extra_{name}"
-    number = 2
-    while kept in taken:
-        kept = f"extra_{name}_{number}"
-        number += 1
-    return kept
+    return not_taken(f"extra_{name}", taken) if name in taken else name

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from laketrace.core.encode import Encoder, quote
+from laketrace.core.encode import Encoder, not_taken, quote
 from laketrace.core.levels import Level
 from laketrace.core.timestamp import iso
 
@@ -226,11 +226,4 @@ def free_name(name: str, taken: Mapping[str, Any]) -> str:
     >>> free_name("rows", {}), free_name("level", {}), free_name("level", {"extra_level": 1})
     ('rows', 'extra_level', 'extra_level_2')
     """
-    if name not in RESERVED:
-        return name
-    kept = f"extra_{name}"
-    number = 2
-    while kept in taken:
-        kept = f"extra_{name}_{number}"
-        number += 1
-    return kept
+    return not_taken(f"extra_{name}", taken) if name in RESERVED else name

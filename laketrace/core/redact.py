@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from laketrace.core.encode import MAX_DEPTH, numbered
+from laketrace.core.encode import MAX_DEPTH, not_taken
 from laketrace.core.secretnames import MASK, SecretNames
 from laketrace.core.values import as_text, names_of
 
@@ -132,9 +132,7 @@ class Redactor:
         for key, item in value.items():
             name = key
             if self.scrubs and isinstance(key, str):
-                name = self.scrub(key)
-                if name in copy:  # two addresses as keys: both values stay
-                    name = numbered(name, copy)
+                name = not_taken(self.scrub(key), copy)  # two addresses as keys: both values stay
             copy[name] = MASK if self.is_secret(as_text(key)) else self._copy(item, path)
         return copy
 

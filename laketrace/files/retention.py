@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from laketrace.files.units import (
-    did_you_mean,
+    check_keys,
     means_size,
     parse_duration,
     parse_size,
@@ -133,15 +133,7 @@ class _Found(NamedTuple):
 
 
 def _add_dict(found: _Found, value: Mapping[Any, object]) -> None:
-    for key in value:
-        if key not in _KEYS:
-            hint = did_you_mean(key, _KEYS) if isinstance(key, str) else ""
-            raise ValueError(
-                f"{shown(key)} is not a key of retention. Use 'count', 'age' or 'size', "
-                f"e.g. retention={{'count': 10, 'age': '7 days'}}.{hint}"
-            )
-    if not value:
-        raise ValueError("a dict for retention has at least one key. Use 'count', 'age' or 'size'.")
+    check_keys(value, "retention", _KEYS, "{'count': 10, 'age': '7 days'}")
     if "count" in value:
         found.counts.append(_count(value["count"]))
     if "age" in value:

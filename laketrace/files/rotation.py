@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from laketrace.files.units import (
+    check_keys,
     did_you_mean,
     means_size,
     parse_clock,
@@ -178,17 +179,7 @@ class _Found(NamedTuple):
 
 
 def _add_dict(found: _Found, value: Mapping[Any, object], tz: tzinfo | None) -> None:
-    for key in value:
-        if key not in _KEYS:
-            hint = did_you_mean(key, _KEYS) if isinstance(key, str) else ""
-            raise ValueError(
-                f"{shown(key)} is not a key of rotation. Use 'size', 'time' or 'interval', "
-                f"e.g. rotation={{'size': '500 MB', 'time': '00:00'}}.{hint}"
-            )
-    if not value:
-        raise ValueError(
-            "a dict for rotation has at least one key. Use 'size', 'time' or 'interval'."
-        )
+    check_keys(value, "rotation", _KEYS, "{'size': '500 MB', 'time': '00:00'}")
     if "size" in value:
         found.sizes.append(parse_size(value["size"], _SIZE))
     if "time" in value:

@@ -12,7 +12,9 @@ Threads and forks: pure functions, nothing is kept.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import time, timedelta
+from typing import Any
 
 _LONGEST = 100  # characters; "1 year 11 months 3 weeks 6 days 23 hours 59 minutes" has 51
 
@@ -194,6 +196,27 @@ def did_you_mean(word: str, known: tuple[str, ...]) -> str:
 
     near = get_close_matches(_short(word), known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def check_keys(value: Mapping[Any, object], setting: str, known: tuple[str, ...], e_g: str) -> None:
+    """Raise `ValueError` for a dict with other keys, or with none at all.
+
+    >>> check_keys({"sice": 1}, "rotation", ("size", "time"), "{'size': '500 MB'}")
+    Traceback (most recent call last):
+    ...
+    ValueError: 'sice' is not a key of rotation. Use 'size' or 'time', \
+e.g. rotation={'size': '500 MB'}. Did you mean 'size'?
+    """
+    *others, last = map(repr, known)
+    use = f"Use {', '.join(others)} or {last}"
+    for key in value:
+        if key not in known:
+            hint = did_you_mean(key, known) if isinstance(key, str) else ""
+            raise ValueError(
+                f"{shown(key)} is not a key of {setting}. {use}, e.g. {setting}={e_g}.{hint}"
+            )
+    if not value:
+        raise ValueError(f"a dict for {setting} has at least one key. {use}.")
 
 
 def shown(value: object) -> str:

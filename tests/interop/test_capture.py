@@ -28,13 +28,6 @@ def log() -> Iterator[Logger]:
     log.close()
 
 
-@pytest.fixture
-def records(log) -> Records:
-    records = Records()
-    log.add(records)
-    return records
-
-
 @pytest.fixture(autouse=True)
 def hooks_are_put_back() -> Iterator[None]:
     """Every test leaves the process as it was."""

@@ -15,7 +15,6 @@ from laketrace import get_logger
 from laketrace.core.logger import Logger
 from laketrace.interop import LakeTraceHandler
 from laketrace.interop.logging_in import MOST_NESTED
-from laketrace.testing import Records
 
 
 @pytest.fixture
@@ -23,13 +22,6 @@ def log() -> Iterator[Logger]:
     log = get_logger("interop", log_dir=None, stdout=False, level="TRACE", redact=False)
     yield log
     log.close()
-
-
-@pytest.fixture
-def records(log) -> Records:
-    records = Records()
-    log.add(records)
-    return records
 
 
 @pytest.fixture
