@@ -1,11 +1,12 @@
 """Runs: who began what, how long it took, and where it failed.
 
 Floor 7. Stands on: core.context, files.runs, pipeline.lastrun, pipeline.lineage, pipeline.metrics,
-pipeline.spans, pipeline.stages, pipeline.summary.
+pipeline.spans, pipeline.stages, pipeline.summary, runtime, spark.workerlogs.
 
 A run and its stages are ordinary records: `run_start`, `run_end`, `stage_start`, `stage_end`. All
 that is logged inside carries `run_name` and `stage`, whichever logger logs it. A run that is killed
-is known from a journal beside the log; the next start of the same logger writes its end.
+is known from a journal beside the log; the next start of the same logger writes its end. What
+Spark's workers have logged (4.1, where their logging is on) is brought in before a run ends.
 A forked child writes no end of its parent's run.
 """
 
@@ -26,6 +27,8 @@ from laketrace.pipeline.metrics import write_metric
 from laketrace.pipeline.spans import Span, start_span
 from laketrace.pipeline.stages import Stage, first_seen, status_of
 from laketrace.pipeline.summary import Summary, Timing
+from laketrace.runtime import active_session, is_executor
+from laketrace.spark.workerlogs import collect_where_on
 
 if TYPE_CHECKING:
     from laketrace.core.logger import Logger
@@ -92,6 +95,9 @@ class Run:
     ) -> None:
         if os.getpid() != self._pid:
             return
+        spark = active_session()
+        if spark is not None and not is_executor():
+            collect_where_on(spark, self.log)
         self.duration = time.monotonic() - self.began
         self.status = status_of(error)
         seconds = round(self.duration, 6)
@@ -140,7 +146,8 @@ class Run:
         """The stages with their times and results: a table as text, HTML in a notebook."""
         seconds = time.monotonic() - self.began if self.status == "open" else self.duration
         with self._lock:
-            return Summary(self.name, self.status, seconds, tuple(self.timings))
+            timings = sorted(self.timings, key=lambda timing: timing.began)
+            return Summary(self.name, self.status, seconds, tuple(timings))
 
     def plot(self) -> Any:
         """The stages over time as a figure of matplotlib, which has to be installed."""
