@@ -53,6 +53,11 @@ def start_shipping(log: Any) -> None:
     import_module("laketrace.lakehouse.shipper").start_shipper(log)
 
 
+def start_loading(*arguments: Any) -> Any:
+    """Load files of the lakehouse annex by Spark; what `laketrace.spark.load` stands for."""
+    return import_module("laketrace.lakehouse.loader").start_loading(*arguments)
+
+
 def new_logger(name: str, config: Any, run_id: str | None) -> Any:
     """What `Logger(...)` makes; `setup` stands above the core and is loaded by then."""
     return import_module("laketrace.setup").create_logger(name, config, run_id)
