@@ -98,6 +98,8 @@ class LogFile:
     def _is_new_file_due(self, line: bytes, ns: int) -> bool:
         file = self._file
         size = file.size()
+        if ns < file.began:  # the clock was moved back
+            self._set_began(file, ns)
         due = file.due is not None and ns >= file.due
         if size == 0:
             if due:  # it has waited for its first record, and begins with it
