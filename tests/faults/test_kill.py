@@ -163,3 +163,55 @@ print(json.dumps(log.stats()[:5]))
     assert (emitted, dropped, queued) == (500, {}, 0)
     assert failed == emitted - written > 0
     assert numbers_of(tmp_path) == list(range(written))
+
+
+QUEUED = """
+import atexit, json, sys
+def report():
+    print(json.dumps(log.stats()[:5]))
+atexit.register(report)  # before LakeTrace, so it runs after it
+from laketrace import get_logger
+log = get_logger("proof", log_dir=sys.argv[1], stdout=False, enqueue=True, queue_size=400_000,
+                 rotation="1 GB")
+queue = log.handlers[1].queue
+with queue._draining:  # no writer gets at the queue
+    for number in range(300_000):
+        log.info("row", n=number)
+    assert len(queue._items) > 290_000
+"""
+
+
+def test_an_exit_with_300_000_queued_writes_them_all(tmp_path: Path) -> None:
+    """The end of the program drains the queue, in its own thread, within its time."""
+    exit_code, out, said = run_program(QUEUED, tmp_path)
+
+    assert (exit_code, said) == (0, "")
+    assert json.loads(out) == [300_000, 300_000, {}, 0, 0]
+    assert numbers_of(tmp_path) == list(range(300_000))
+
+
+STUCK = """
+import atexit, json, sys, threading
+def report():
+    print(json.dumps(log.stats()[:5]))
+atexit.register(report)
+from laketrace import get_logger
+log = get_logger("proof", log_dir=None, stdout=False, close_timeout=0.5)
+stuck = threading.Event()
+log.add(lambda text: stuck.wait(), enqueue=True, queue_size=400_000)
+log.add(sys.argv[1] + "/proof.log", enqueue=True, queue_size=400_000)
+for number in range(300_000):
+    log.info("row", n=number)
+"""
+
+
+def test_an_exit_with_300_000_before_a_sink_that_hangs_is_bounded(tmp_path: Path) -> None:
+    """The program ends; what could not be written is counted, and files do not suffer by it."""
+    exit_code, out, _ = run_program(STUCK, tmp_path, seconds=60)
+
+    emitted, written, dropped, failed, queued = json.loads(out)
+    found = len(numbers_of(tmp_path))
+    assert exit_code == 0
+    assert emitted == 600_000 == written + sum(dropped.values()) + failed + queued
+    assert written == found == 300_000
+    assert set(dropped) == {"exit"}
