@@ -6,6 +6,8 @@ The rules are those of `lakehouse.rows`: a record fills the columns, another JSO
 into `fields`, anything else into `raw`. A test compares the two. For speed each line is first held
 against the head that LakeTrace's own lines have; only others are looked at by JSON types. Every
 column is an expression of its own over the line, so DuckDB leaves out what a query does not use.
+One difference is left: DuckDB takes NaN and Infinity for numbers, which are no JSON (RFC 8259) and
+which LakeTrace never writes.
 """
 
 from __future__ import annotations
@@ -23,16 +25,18 @@ _TYPES = {
     "timestamp": "timestamptz", "date": "date", "string": "varchar", "integer": "integer",
     "long": "bigint",
 }  # fmt: skip
-# {"timestamp":"<32>","level":"<at most 32>","message":" at the places where LakeTrace has them.
-_OWN = (
-    """(v like '{"timestamp":"%' and substr(v, 47, 11) = '","level":"' """
-    """and strpos(v, '","message":"') between 59 and 90)"""
+# The level of a line with the head that LakeTrace's own have, null for any other line.
+_HEAD = (
+    r'^\{"timestamp":"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])'
+    r'T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}\+00:00",'
+    r'"level":"([^"\\]{1,32})","message":"'
 )
+_OWN_LEVEL = f"nullif(regexp_extract(v, '{_HEAD}', 1), '')"
 _THREE = "['$.timestamp', '$.level', '$.message']"
 _ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
 _TIME = "try_cast(replace(j->>'$.timestamp', ',', '.') as timestamptz)"
 # What a line is: 2 a record, 1 another JSON object, 0 anything else.
-_KIND = f"""case when {_OWN} then 2
+_KIND = f"""case when l is not null then 2
         when json_type(j) <> 'OBJECT' then 0
         when json_type(j, {_THREE}) = ['VARCHAR', 'VARCHAR', 'VARCHAR']
          and regexp_full_match(j->>'$.timestamp', '{_ISO}') and {_TIME} is not null then 2
@@ -87,8 +91,9 @@ def select_lines(lines: Lines) -> str:
     {columns}, j as {LINE}
 from (select *, make_timestamptz(list_extract([{ends}]::bigint[], f)) as e,
     list_extract([{names}]::varchar[], f) as s, {_KIND} as k
-  from (select json as j, json::varchar as v, (file_index + 1)::bigint as f, {length} as o
-    from {lines_source(lines.paths)}))"""
+  from (select *, {_OWN_LEVEL} as l
+    from (select json as j, json::varchar as v, (file_index + 1)::bigint as f, {length} as o
+      from {lines_source(lines.paths)})))"""
 
 
 def _column(name: str, start: str) -> str:
@@ -100,8 +105,10 @@ def _column(name: str, start: str) -> str:
     if name == "severity":
         whens = " ".join(f"when {quoted(text)} then {no}" for text, no in _severities())
         return f"case upper(trim({_column('level', start)})) {whens} end"
-    if name == "level" or name == "message":
-        return f"case when k = 2 then j->>'$.{name}' end"
+    if name == "level":
+        return "coalesce(l, case when k = 2 then j->>'$.level' end)"
+    if name == "message":
+        return "case when k = 2 then j->>'$.message' end"
     if name in TEXTS:
         return f"case when k = 2 and json_type(j, '$.{name}') = 'VARCHAR' then j->>'$.{name}' end"
     if name in NUMBERS:
