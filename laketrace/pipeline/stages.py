@@ -1,7 +1,7 @@
 """A stage of a run: what it took, what it observed, where it failed.
 
 Floor 7. Stands on: core.context, pipeline.checking, pipeline.metrics, pipeline.quality,
-pipeline.spans, pipeline.summary.
+pipeline.spans, pipeline.summary, spark.jobs.
 
 Its records are `stage_start` and `stage_end`; all that is logged inside carries `stage` and
 `attempt`, whichever logger logs it. An exception is logged once, by the innermost stage that it

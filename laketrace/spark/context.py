@@ -1,6 +1,6 @@
 """The fields of a `contextualize` block go along into threads and callbacks of Spark.
 
-Floor 7. Stands on: core.context.
+Floor 7. Stands on: core.context, runtime.session.
 
 A new thread starts without them, and so do the threads of Py4J that call `foreachBatch` functions
 and listeners; pyspark's `inheritable_thread_target` takes along what the JVM knows, and only that.
@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from laketrace.core.context import contextualize, fields_now
+from laketrace.runtime.session import is_connect
 
 
 class _Kept:
@@ -49,12 +50,18 @@ def keep_context(function: Callable[..., Any]) -> Callable[..., Any]:
 def inheritable_thread_target(target: Any) -> Callable[..., Any]:
     """pyspark's `inheritable_thread_target`, which also keeps the fields of the log's context.
 
-    As there, `target` is the function, or on Spark Connect the session, which gives a decorator.
+    As there, `target` is the function, or on Spark Connect the session, which gives a decorator
+    (also with pyspark 3.5, whose own takes no session yet).
 
         Thread(target=inheritable_thread_target(work)).start()
         Thread(target=inheritable_thread_target(spark)(work)).start()
     """
-    wrapped: Callable[..., Any] = import_module("pyspark").inheritable_thread_target(target)
+    pyspark = import_module("pyspark")
+    inherit: Callable[[Any], Callable[..., Any]] = pyspark.inheritable_thread_target
     if type(target).__name__ != "SparkSession":
-        return keep_context(wrapped)
-    return lambda function: keep_context(wrapped(function))
+        return keep_context(inherit(target))
+    if not pyspark.__version__.startswith("3."):
+        return lambda function: keep_context(inherit(target)(function))
+    if is_connect(target):  # there 3.5 has nothing to inherit
+        return keep_context
+    return lambda function: keep_context(inherit(function))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pyspark import __version__  # type: ignore[import-not-found,unused-ignore]
 from pyspark.sql.streaming.listener import (  # type: ignore[import-not-found,unused-ignore]
     StreamingQueryListener,
 )
@@ -19,6 +20,9 @@ from pyspark.sql.streaming.listener import (  # type: ignore[import-not-found,un
 from laketrace.core.logger import Logger
 from laketrace.core.notice import say
 from laketrace.spark.streams import error_fields, progress_fields, query_fields
+
+RUNS_ELSEWHERE = __version__.startswith("3.")
+"""Whether Spark Connect of this version runs listeners beside its server, not here."""
 
 
 class StreamListener(StreamingQueryListener):  # type: ignore[misc,unused-ignore]

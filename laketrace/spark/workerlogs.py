@@ -1,6 +1,7 @@
 """What Python workers logged comes into the driver's log, each record once.
 
-Floor 7. Stands on: core.logger, core.record, core.timestamp, runtime.worker, spark.streams.
+Floor 7. Stands on: core.logger, core.record, core.timestamp, runtime.signals, runtime.worker,
+spark.streams.
 
 Spark 4.1 keeps it in a table function of the session, `spark.tvf.python_worker_logs()`, while
 `spark.sql.pyspark.worker.logging.enabled` is true. Its rows have no key: records of LakeTrace bring
@@ -19,6 +20,7 @@ from typing import Any
 from laketrace.core.logger import Logger
 from laketrace.core.record import CALLER, Record
 from laketrace.core.timestamp import iso
+from laketrace.runtime.signals import within
 from laketrace.runtime.worker import ENVELOPE
 from laketrace.spark.streams import session_id
 
@@ -95,6 +97,14 @@ def collect_worker_logs(spark: Any, log: Logger) -> int:
     except Exception as error:
         log.warning("worker logs were not collected", event="worker_logs_failed", exc_info=error)
         return 0
+
+
+def collect_where_on(spark: Any, log: Logger) -> int:
+    """`collect_worker_logs` where the session says, within a second, that it keeps them."""
+    answers: list[str] = []
+    if hasattr(getattr(spark, "tvf", None), "python_worker_logs"):
+        within("worker logs", lambda: answers.append(str(spark.conf.get(CONF, "false")).lower()))
+    return collect_worker_logs(spark, log) if answers == ["true"] else 0
 
 
 def _missing(spark: Any) -> str | None:

@@ -44,6 +44,7 @@ def test_a_page_does_what_it_shows(page: str, steps: list[Step], tmp_path: Path)
             reader.follow(step)
 
 
+@pytest.mark.spark("4.1")  # as the page says
 @pytest.mark.parametrize(("page", "steps"), _cases(spark=True))
 def test_a_page_does_what_it_shows_with_spark(
     page: str, steps: list[Step], tmp_path: Path, spark_environ: dict[str, str]

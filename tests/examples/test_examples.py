@@ -17,23 +17,53 @@ EXAMPLES = Path(ROOT, "examples")
 NOTEBOOK = EXAMPLES / "fabric_notebook_safe_usage.ipynb"
 
 
+# One process for all, whose session is there before, as on a platform; the job stops it at last.
+RUNNER = """
+import contextlib, os, runpy, sys
+from pyspark.sql import SparkSession
+
+SparkSession.builder.getOrCreate()
+folder, logs, *calls = sys.argv[1:]
+for call in calls:
+    sys.argv = call.split()
+    os.environ["LAKETRACE_LOG_DIR"] = os.path.join(logs, sys.argv[0])
+    with open(os.path.join(logs, f"{sys.argv[0]}.out"), "w") as out:
+        with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+            runpy.run_path(os.path.join(folder, sys.argv[0]), run_name="__main__")
+"""
+CALLS = (
+    "example_fabric_notebook.py",
+    "example_databricks_job.py nightly-7",
+    "example_multi_stage_pipeline.py",
+    "example_5_unified_spark_logging.py",
+    "example_fabric_spark_job.py 500",
+)
+
+
+@pytest.fixture(scope="module")
+def ran(spark_environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the output and the logs of each example."""
+    folder = tmp_path_factory.mktemp("examples")
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER, str(EXAMPLES), str(folder), *CALLS],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        cwd=folder,
+        env={**os.environ, **spark_environ},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
 @pytest.fixture
-def run(spark_environ: dict[str, str], tmp_path: Path) -> Any:
-    """Run an example; its output and the records that it logged."""
+def run(ran: Path) -> Any:
+    """What an example printed, and the records that it logged."""
 
-    def run_example(name: str, *args: str) -> tuple[str, list[dict[str, Any]]]:
-        ran = subprocess.run(
-            [sys.executable, str(EXAMPLES / name), *args],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            cwd=tmp_path,
-            env={**os.environ, **spark_environ, "LAKETRACE_LOG_DIR": str(tmp_path / "logs")},
-        )
-        assert ran.returncode == 0, ran.stderr[-3000:]
-        return ran.stdout, read(tmp_path / "logs")
+    def result(name: str) -> tuple[str, list[dict[str, Any]]]:
+        return (ran / f"{name}.out").read_text(), read(ran / name)
 
-    return run_example
+    return result
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -57,7 +87,7 @@ def test_fabric_notebook(run: Any) -> None:
 
 def test_fabric_spark_job(run: Any) -> None:
     """The job logs its stages with Spark's job ids and its result."""
-    _, records = run("example_fabric_spark_job.py", "500")
+    _, records = run("example_fabric_spark_job.py")
 
     ended = [record for record in records if record.get("event") == "stage_ended"]
     assert [record["stage"] for record in ended] == ["extract", "load"]
@@ -68,7 +98,7 @@ def test_fabric_spark_job(run: Any) -> None:
 
 def test_databricks_job(run: Any) -> None:
     """The job has the run id of its parameter, and no secret is in its log."""
-    out, records = run("example_databricks_job.py", "nightly-7")
+    out, records = run("example_databricks_job.py")
 
     assert {record["run_id"] for record in records} == {"nightly-7"}
     text = out + json.dumps(records)

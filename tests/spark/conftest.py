@@ -28,16 +28,26 @@ def records(log: Logger) -> Records:
     return kept
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("spark", marks=pytest.mark.spark),
-        pytest.param("spark_connect", marks=pytest.mark.spark),
-    ]
-)
-def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A session of Spark, classic and Connect in turn."""
+CLASSIC = pytest.param("spark", marks=pytest.mark.spark)
+CONNECT = pytest.param("spark_connect", marks=pytest.mark.spark)
+CONNECT_4 = pytest.param("spark_connect", marks=pytest.mark.spark("4.0"))
+
+
+def _session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv(MODE, raising=False)
     session = request.getfixturevalue(request.param)  # a server that starts must not see the mode
     if request.param == "spark_connect":
         monkeypatch.setenv(MODE, "1")
     return session
+
+
+@pytest.fixture(params=[CLASSIC, CONNECT])
+def session(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A session of Spark, classic and Connect in turn."""
+    return _session(request, monkeypatch)
+
+
+@pytest.fixture(params=[CLASSIC, CONNECT_4])
+def session_4(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """As `session`, less Connect 3.5: no `foreachPartition` there, no listeners in the client."""
+    return _session(request, monkeypatch)

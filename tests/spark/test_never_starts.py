@@ -24,7 +24,7 @@ from laketrace import runtime
 def all_of_it():
     folder = sys.argv[1]
     log = get_logger("etl", log_dir=folder, stdout=False, enqueue=True, rotation="1 KB")
-    get_logger("etl", level="DEBUG")
+    get_logger("etl", log_dir=folder, level="DEBUG")
     get_logger(log_dir=None, stdout=False)
     create_logger("other", {"log_dir": None, "stdout": False}).info("x")
     log.trace("t"); log.debug("d"); log.info("i %s", 1, a=1); log.success("s"); log.warning("w")
@@ -73,7 +73,7 @@ def all_of_it():
     assert report.ok, report
     log.close()
 """
-NEED_A_SESSION = {"watch_streams", "collect_worker_logs", "inheritable_thread_target"}
+NEED_A_SESSION = {"load", "watch_streams", "collect_worker_logs", "inheritable_thread_target"}
 
 NO_PYSPARK = """
 class Never:

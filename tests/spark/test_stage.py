@@ -95,6 +95,20 @@ def test_pages_of_spark_show_the_name(spark: SparkSession, log: Logger) -> None:
         assert jobs[number]["jobGroup"] == jobs[number]["description"] == "bronze orders"
 
 
+def test_stages_of_a_run_name_their_jobs_too(
+    spark: SparkSession, log: Logger, records: Records
+) -> None:
+    """`run.stage` names Spark's jobs by its path, tells them at its end, and puts back the name."""
+    with log.run("daily") as run, run.stage("silver"), run.stage("dedup"):
+        inside = spark.sparkContext.getLocalProperty("spark.jobGroup.id")
+        spark.range(3).collect()
+
+    (dedup,) = records.having(event="stage_end", stage="silver/dedup")
+    assert inside == "silver/dedup"
+    assert len(dedup.extra["job_ids"]) == 1
+    assert spark.sparkContext.getLocalProperty("spark.jobGroup.id") is None
+
+
 def test_second_stage_of_a_name_has_its_own_jobs(
     spark: SparkSession, log: Logger, records: Records
 ) -> None:
@@ -200,7 +214,7 @@ def test_session_that_refuses_everything_costs_nothing(
         def __getattr__(self, name: str) -> Any:
             raise RuntimeError(f"{name} is not supported on serverless compute")
 
-    monkeypatch.setattr("laketrace.spark.stages.active_session", Refusing)
+    monkeypatch.setattr("laketrace.spark.jobs.active_session", Refusing)
 
     with stage(log, "bronze"):
         log.info("loading")
@@ -233,15 +247,16 @@ def test_inheritable_thread_keeps_the_context(session: Any, log: Logger, records
         log.info("in thread %d", session.range(3).count())
 
     with stage(log, "bronze"):
-        if is_connect(session):
-            target = inheritable_thread_target(session)(work)
-        else:
-            target = inheritable_thread_target(work)
-        thread = threading.Thread(target=target)
-        thread.start()
-        thread.join()
+        targets = [inheritable_thread_target(session)(work)]
+        if not is_connect(session):
+            targets.append(inheritable_thread_target(work))
+        for target in targets:
+            thread = threading.Thread(target=target)
+            thread.start()
+            thread.join()
 
-    assert "in thread 3" in records.having(stage="bronze").messages
+    said = records.having(stage="bronze").messages
+    assert said.count("in thread 3") == len(targets)
 
 
 def test_foreach_batch_keeps_the_context(

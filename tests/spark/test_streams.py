@@ -36,14 +36,14 @@ def stop_watching(session: Any, listener: Any) -> None:
 
 
 def test_queries_are_logged_from_start_to_end(
-    session: Any, log: Logger, records: Records, tmp_path: Any
+    session_4: Any, log: Logger, records: Records, tmp_path: Any
 ) -> None:
     """Start, progress with its figures, and end; each once, though the cell ran three times."""
-    listeners = {id(log.watch_streams(session)) for _ in range(3)}
-    listener = log.watch_streams(session)
+    listeners = {id(log.watch_streams(session_4)) for _ in range(3)}
+    listener = log.watch_streams(session_4)
     assert listener is not None
     try:
-        stream = session.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
+        stream = session_4.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
         query = (
             stream.writeStream.queryName("orders").format("noop")
             .option("checkpointLocation", str(tmp_path)).trigger(availableNow=True).start()
@@ -51,7 +51,7 @@ def test_queries_are_logged_from_start_to_end(
         assert query.awaitTermination(120)
         wait_for(lambda: records.having(event="stream_ended"))
     finally:
-        stop_watching(session, listener)
+        stop_watching(session_4, listener)
 
     assert len(listeners) == 1
     assert len(records.having(event="stream_started", query_name="orders")) == 1
@@ -66,27 +66,29 @@ def test_queries_are_logged_from_start_to_end(
 
 
 def test_failed_query_has_the_class_of_its_error(
-    session: Any, log: Logger, records: Records
+    session_4: Any, log: Logger, records: Records
 ) -> None:
     """A query that fails ends with an ERROR that names the error's class."""
     from pyspark.sql import functions as F
 
-    listener = log.watch_streams(session)
+    session_4.conf.set("spark.sql.ansi.enabled", "true")
+    listener = log.watch_streams(session_4)
     assert listener is not None
     try:
-        stream = session.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
-        bad = stream.select(F.expr("raise_error('no such order')"))
+        stream = session_4.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
+        bad = stream.select(F.expr("1 / (value - 1)"))
         query = bad.writeStream.format("noop").trigger(availableNow=True).start()
-        with pytest.raises(Exception, match="no such order"):
+        with pytest.raises(Exception, match="DIVIDE_BY_ZERO"):
             query.awaitTermination(120)
         wait_for(lambda: records.having(event="stream_failed"))
     finally:
-        stop_watching(session, listener)
+        stop_watching(session_4, listener)
+        session_4.conf.unset("spark.sql.ansi.enabled")
 
     (failed,) = records.having(event="stream_failed")
     assert failed.level == "ERROR"
-    assert "no such order" in failed.extra["error"]
-    assert "error_class" in failed.extra
+    assert "Division by zero" in failed.extra["error"]
+    assert failed.extra["error_class"] in ("DIVIDE_BY_ZERO", "STREAM_FAILED")
 
 
 def test_state_and_watermark_are_told(spark: SparkSession, log: Logger, records: Records) -> None:
@@ -111,26 +113,26 @@ def test_state_and_watermark_are_told(spark: SparkSession, log: Logger, records:
     assert "watermark" in told
 
 
-def test_idle_query_is_told(session: Any, log: Logger, records: Records, tmp_path: Any) -> None:
+def test_idle_query_is_told(session_4: Any, log: Logger, records: Records, tmp_path: Any) -> None:
     """A query without new data says that it waits."""
     interval = "spark.sql.streaming.noDataProgressEventInterval"
-    before = session.conf.get(interval, None)
-    session.conf.set(interval, "50ms")
-    listener = log.watch_streams(session)
+    before = session_4.conf.get(interval, None)
+    session_4.conf.set(interval, "50ms")
+    listener = log.watch_streams(session_4)
     try:
-        stream = session.readStream.schema("id long").json(str(tmp_path))
+        stream = session_4.readStream.schema("id long").json(str(tmp_path))
         query = stream.writeStream.queryName("waiting").format("noop").start()
         wait_for(lambda: records.having(event="stream_idle"))
         query.stop()
         wait_for(lambda: records.having(event="stream_ended"))
     finally:
-        stop_watching(session, listener)
-        session.conf.unset(interval) if before is None else session.conf.set(interval, before)
+        stop_watching(session_4, listener)
+        session_4.conf.unset(interval) if before is None else session_4.conf.set(interval, before)
 
     assert records.having(event="stream_idle")[0].extra["query_id"] == str(query.id)
 
 
-def test_listener_of_the_users_own_keeps_its_context(session: Any, log: Logger) -> None:
+def test_listener_of_the_users_own_keeps_its_context(session_4: Any, log: Logger) -> None:
     """In the thread that calls a listener, bound, kept and contextual fields are on a record."""
     from pyspark.sql.streaming.listener import StreamingQueryListener
 
@@ -152,16 +154,35 @@ def test_listener_of_the_users_own_keeps_its_context(session: Any, log: Logger) 
     with log.contextualize(batch=12):
         say = keep_context(lambda: bound.info("started"))
     listener = Mine()
-    session.streams.addListener(listener)
+    session_4.streams.addListener(listener)
     try:
-        stream = session.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
+        stream = session_4.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
         query = stream.writeStream.format("noop").trigger(availableNow=True).start()
         assert query.awaitTermination(120)
         wait_for(lambda: told)
     finally:
-        session.streams.removeListener(listener)
+        session_4.streams.removeListener(listener)
 
     assert told == [{"table": "orders", "event": "mine", "batch": 12}]
+
+
+def test_connect_3_says_that_its_listeners_are_elsewhere(
+    spark_connect: Any, log: Logger, records: Records
+) -> None:
+    """Spark Connect 3.5 runs listeners beside its server: the query runs, and the log says so."""
+    import pyspark
+
+    listener = log.watch_streams(spark_connect)
+    log.watch_streams(spark_connect)
+    try:
+        stream = spark_connect.readStream.format("rate-micro-batch").load()
+        query = stream.writeStream.format("noop").trigger(availableNow=True).start()
+        assert query.awaitTermination(120)
+    finally:
+        stop_watching(spark_connect, listener)
+
+    told = len(records.having(event="streams_watched_elsewhere"))
+    assert told == (1 if pyspark.__version__.startswith("3.") else 0)
 
 
 # --- without Spark ----------------------------------------------------------------------------

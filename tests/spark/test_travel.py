@@ -154,9 +154,9 @@ def test_logger_travels_into_rdds(spark: SparkSession, bound: Logger) -> None:
         check(report, bound)
 
 
-def test_logger_travels_into_foreach(session: Any, bound: Logger, tmp_path: Path) -> None:
+def test_logger_travels_into_foreach(session_4: Any, bound: Logger, tmp_path: Path) -> None:
     """So have the functions of `foreach` and `foreachPartition`."""
-    reports = by_foreach(session, bound, tmp_path)
+    reports = by_foreach(session_4, bound, tmp_path)
 
     assert len(reports) == 4
     for report in reports:

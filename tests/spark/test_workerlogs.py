@@ -184,6 +184,33 @@ def test_prints_and_exceptions_of_logging_come_too(
     assert "in check" in failed.exception["traceback"]
 
 
+@pytest.mark.spark("4.1")
+def test_end_of_a_run_brings_what_its_workers_logged(
+    logging_session: Any, log: Logger, records: Records
+) -> None:
+    """Nobody has to ask: before a run ends, worker logs are in the log."""
+
+    def check(x: int) -> int:
+        log.info("checked")
+        return x
+
+    with log.run("daily") as run, run.stage("bronze"):
+        use(logging_session, check)
+
+    assert records.having(executor=True, stage="bronze").messages == ["checked"] * 2
+    assert records[-1].extra["event"] == "run_end"
+
+
+def test_end_of_a_run_without_worker_logging_says_nothing(
+    session: Any, log: Logger, records: Records
+) -> None:
+    """Who has not switched it on is not told at each run that it is off."""
+    with log.run("daily"):
+        session.range(1).count()
+
+    assert len(records.having(event="worker_logs_missing")) == 0
+
+
 # --- what is missing --------------------------------------------------------------------------
 
 
