@@ -192,7 +192,7 @@ class Assembly:
         if config.checked("log_dir") is not None:
             place = self._files.place(config, config.checked("log_dir"))
             before = _first(FileSink, earlier)
-            self.place, sink = self._files.open(config, place, safe_stem(self.name), before)
+            self.place, sink = self._files.open(config, place, safe_stem(self.name), True, before)
             handlers.append(self._handler(sink, _path_of(sink), config, form, own=True))
         if config.checked("stdout"):
             stream = StreamSink("stdout")
@@ -205,7 +205,7 @@ class Assembly:
 
     def _tell(self, finding: Finding) -> None:
         """What was found on disk is itself logged."""
-        self.logger.warning(finding.message, event=finding.event, **finding.fields)
+        self.logger.log(finding.level, finding.message, event=finding.event, **finding.fields)
 
     def _tell_drops(self, dropped: dict[str, int]) -> None:
         """What a full queue cost is told once, when it moves again."""
@@ -270,7 +270,7 @@ class Assembly:
                 else Place(base, None, "")
             )
             stem = safe_stem(name[:-4] if name.endswith(".log") else name)
-            _, file = self._files.open(config, place, stem, None)
+            _, file = self._files.open(config, place, stem, False, None)
             return _path_of(file), file, form
         if is_stdlib(sink):
             made = StdlibSink(sink, formatted=config["format"] is not None)

@@ -52,26 +52,26 @@ class Files:
         return place
 
     def open(
-        self, config: LakeTraceConfig, place: Place, stem: str, earlier: FileSink | None
+        self, config: LakeTraceConfig, place: Place, stem: str, own: bool, earlier: FileSink | None
     ) -> tuple[Place, LineSink]:
-        """Open a log file, in the spool where its place refuses it.
+        """Open a log file, the own one or another, in the spool where its place refuses it.
 
         Where that fails too, a sink that counts each record as failed.
         """
         try:
-            return place, self._open(config, place, stem, earlier)
+            return place, self._open(config, place, stem, own, earlier)
         except OSError as error:
             refused = f"{stem}.log: {error.strerror or error}"
         if not place.spooled:
             place = self.place(config, place.directory, refused)
             try:
-                return place, self._open(config, place, stem, earlier)
+                return place, self._open(config, place, stem, own, earlier)
             except OSError as error:
                 refused = f"{stem}.log: {error.strerror or error}"
         return place, TextSink(os.path.join(place.directory, f"{stem}.log"), _refuser(refused))
 
     def _open(
-        self, config: LakeTraceConfig, place: Place, stem: str, earlier: FileSink | None
+        self, config: LakeTraceConfig, place: Place, stem: str, own: bool, earlier: FileSink | None
     ) -> FileSink:
         return FileSink(
             place.directory,
@@ -81,7 +81,7 @@ class Files:
             retention=config.checked("retention"),
             compression=config.checked("compression"),
             private=config.checked("secure_file_permissions"),
-            shipped=place.spooled or ships(config),
+            shipped=own and (place.spooled or ships(config)),  # the others hold the same records
             clock=self._clock,
             make_line=self._line_maker(config),
             on_finding=self._on_finding,

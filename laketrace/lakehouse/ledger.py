@@ -8,7 +8,8 @@ In `<log_dir>/.laketrace/`:
     <stem>.ledger     JSON lines, appended with one write and flushed to the disk each:
                       {"plan": <segment>, ...}       form and digest of its copy, see `Planned`
                       {"sent": <segment>, "to": <destination>}
-    <stem>.wanted     JSON list of the destinations that the logger of the stem is set up for
+    <stem>.wanted     JSON list of the destinations that a logger is set up for, by its first
+                      stem; it holds for its second processes and forked children too
     <stem>.done       base names of the segments that are confirmed at every destination wanted
 
 The first plan for a segment counts, whoever appends another one: so two uploaders of one
@@ -27,7 +28,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from laketrace.files.segment import SIDECARS, read_done, sidecar
+from laketrace.files.segment import SIDECARS, read_done, read_journal, safe_stem, sidecar
 from laketrace.lakehouse.retry import Deadline
 
 _fcntl: Any
@@ -67,6 +68,10 @@ class Ledger:
         self._plans: dict[str, Planned] = {}
         self._sent: dict[str, set[str]] = {}
         self._at = 0
+        journal = read_journal(log_dir, stem)
+        self._wanted = sidecar(
+            log_dir, safe_stem(journal[-1].logger_name) if journal else stem, "wanted"
+        )
         self._read()
 
     def _path(self, kind: str) -> str:
@@ -123,16 +128,10 @@ class Ledger:
     def wanted(self) -> frozenset[str]:
         """The destinations that the logger of this stem is set up for."""
         try:
-            with open(self._path("wanted"), encoding="utf-8") as file:
+            with open(self._wanted, encoding="utf-8") as file:
                 return frozenset(json.load(file))
         except (OSError, ValueError, TypeError):
             return frozenset()
-
-    def want(self, destinations: Iterable[str]) -> None:
-        """Note the destinations that a segment must have reached to be done."""
-        wanted = frozenset(destinations)
-        if wanted != self.wanted():
-            replace_durably(self._path("wanted"), json.dumps(sorted(wanted)))
 
     def settle(self, bases: Iterable[str], destinations: Iterable[str]) -> list[str]:
         """Note as done those of `bases` that are at all destinations; all that are done now."""
@@ -143,6 +142,22 @@ class Ledger:
         if new:
             append_durably(self._path("done"), "".join(f"\n{base}\n" for base in new))
         return complete
+
+
+def want(log_dir: str, logger_name: str, destinations: Iterable[str]) -> None:
+    """Note the destinations that a logger's segments must have reached to be done.
+
+    Raises `OSError` when the directory cannot be written.
+    """
+    path = sidecar(log_dir, safe_stem(logger_name), "wanted")
+    text = json.dumps(sorted(destinations))
+    try:
+        with open(path, encoding="utf-8") as file:
+            known = file.read()
+    except FileNotFoundError:
+        known = ""
+    if known != text:
+        replace_durably(path, text)
 
 
 def append_durably(path: str, text: str) -> None:

@@ -24,7 +24,15 @@ from laketrace.core.notice import forget, say
 from laketrace.lakehouse.options import Options
 from laketrace.lakehouse.report import UploadReport
 from laketrace.lakehouse.retry import Circuit, Deadline
-from laketrace.lakehouse.shipping import finish_file, options_of, send, ship, spool_target, tell
+from laketrace.lakehouse.shipping import (
+    finish_file,
+    note_destinations,
+    options_of,
+    send,
+    ship,
+    spool_target,
+    tell,
+)
 from laketrace.lakehouse.uploader import run_upload
 from laketrace.runtime import is_executor
 
@@ -196,6 +204,8 @@ def start_shipper(log: Any) -> Shipper | None:
     if is_executor():
         return None
     wish = _wish_of(log)
+    if wish is not None:
+        note_destinations(log)
     shipper = _shippers.get(log.name)
     if shipper is not None:
         shipper.follow(wish)

@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 
 from laketrace.core.notice import say
 from laketrace.files.segment import own_stems, safe_stem
-from laketrace.lakehouse.ledger import Ledger
+from laketrace.lakehouse.ledger import want
 from laketrace.lakehouse.options import Options, make_options
 from laketrace.lakehouse.report import Failure, UploadReport
 from laketrace.lakehouse.retry import Deadline
@@ -126,15 +126,20 @@ def finish_file(log: Any) -> int | None:
 
 def send(log: Any, order: Options, deadline: Deadline) -> UploadReport:
     """Upload the finished segments of a logger, its second processes and its earlier runs."""
+    note_destinations(log)
     log_dir = os.path.dirname(log.log_file_path)
     stems = own_stems(log_dir, safe_stem(log.name), log.name)
-    own = options_of(log)
-    try:
-        for stem in stems if own is not None else ():
-            Ledger(log_dir, stem).want(own.destinations if own is not None else ())
-    except OSError as error:  # a full disk; retention then keeps what it kept before
-        return UploadReport(failed=(Failure(log_dir, f"{type(error).__name__}: {error}"),))
     return run_upload(log_dir, order, stems, deadline)
+
+
+def note_destinations(log: Any) -> None:
+    """Let every upload, also of the directory, know where the segments of a logger have to go."""
+    order = options_of(log)
+    try:
+        if order is not None:
+            want(os.path.dirname(log.log_file_path), log.name, order.destinations)
+    except OSError as error:  # a full disk
+        say(f"{log.name}: where it is uploaded to cannot be noted: {error}", key=f"want {log.name}")
 
 
 def tell(log: Any, report: UploadReport, mark: int | None) -> None:

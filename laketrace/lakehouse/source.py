@@ -46,7 +46,8 @@ class SegmentFile:
     """The uncompressed bytes of a segment; `at` is the offset of the next one.
 
     `ended` tells that they have all been read; `damage`, what broke off an archive, if anything.
-    Raises `SegmentGone` when it is not there any more, and `OSError` when the disk fails.
+    Raises `SegmentGone` when it is not there any more, `OSError` when the disk fails, and
+    `ValueError` when this Python lacks the codec of the archive.
     """
 
     def __init__(self, segment: Segment) -> None:
@@ -62,6 +63,8 @@ class SegmentFile:
                 return
             except FileNotFoundError:
                 continue
+            except ValueError:  # no damage: another Python has the codec
+                raise
             except Exception as error:  # a zip archive is looked into when it is opened
                 self._note(error)
                 return

@@ -6,7 +6,7 @@ import gzip
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laketrace.files.segment import parse_segment
@@ -19,6 +19,7 @@ KEYS = st.tuples(STAMPS.map(lambda time: f"{time:%Y%m%d_%H%M%S}"), st.integers(0
 POSITIONS = st.builds(Position, KEYS, st.integers(0, LAST_UNIT))
 
 
+@settings(deadline=None)
 @given(POSITIONS, POSITIONS)
 def test_versions_are_ordered_as_positions_are(one, other):
     """A later place in a stream has a greater version, and a version tells its place."""
@@ -42,6 +43,7 @@ def segment_of(folder, data: bytes, gz: bool = False, number: int = 0):
 LINES = st.lists(st.binary(max_size=90).map(lambda data: data.replace(b"\n", b".")), max_size=30)
 
 
+@settings(deadline=None)
 @given(LINES, st.booleans(), st.booleans(), st.integers(1, 70), st.integers(1, 40))
 def test_units_divide_a_segment_without_gap_or_overlap(
     tmp_path_factory, lines, ended, gz, unit, block

@@ -6,7 +6,7 @@ import json
 from datetime import date, datetime, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laketrace.lakehouse.columns import NAMES
@@ -174,6 +174,7 @@ def lines(draw: st.DrawFn) -> bytes:
     return text
 
 
+@settings(deadline=None)
 @given(st.lists(lines(), min_size=1, max_size=8), st.booleans(), st.integers(0, 1 << 40))
 def test_the_fast_way_gives_what_the_rules_give(texts, ended, offset):
     """Whole blocks at once or line by line: the rows are the same."""

@@ -17,6 +17,7 @@ import laketrace
 from laketrace.files.segment import find_segments, parse_segment, read_done
 from laketrace.lakehouse import copies, upload
 from laketrace.lakehouse.columns import COLUMNS
+from laketrace.lakehouse.source import SegmentFile, SegmentGone
 from laketrace.lakehouse.tables import delta_rs
 from tests.lakehouse.logs import (
     STREAM,
@@ -422,6 +423,30 @@ def test_a_report_reads_well_and_escapes_what_it_shows():
     ]
     assert "&lt;b&gt;: a &amp; b" in report._repr_html_()
     assert laketrace.lakehouse.UploadReport.from_dict(report.to_dict()) == report
+
+
+def test_a_segment_that_is_removed_meanwhile_is_gone_and_not_damaged(tmp_path):
+    """Whatever archives this Python can read, no row says that something is damaged."""
+    path = LogDir(str(tmp_path / "logs")).add([record(1)])
+    [segment] = find_segments(str(tmp_path / "logs"))
+    os.unlink(path)
+
+    with pytest.raises(SegmentGone):
+        SegmentFile(segment)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python has zst")
+def test_an_archive_that_only_another_python_reads_stays_and_is_reported(tmp_path):
+    """It is not damaged: its rows are not given up."""
+    log = LogDir(str(tmp_path / "logs")).fill(1)
+    os.rename(
+        f"{log.path}/orders.log.20261121_100001", f"{log.path}/orders.log.20261121_100001.zst"
+    )
+
+    report = upload(log.path, table=str(tmp_path / "table"))
+
+    assert "this Python has no zst" in report.failed[0].reason
+    assert len(find_segments(log.path)) == 1
 
 
 def delta_version(table: str) -> int:
