@@ -105,19 +105,19 @@ def examine_sink(
 
     The contract, which is what LakeTrace promises of each of its own sinks:
 
-    once      Each record arrives once, whole, on one line, in the order in which it was logged,
-              and nothing else arrives.
-    whole     A record of 1 MB and one full of foreign characters arrive whole, and disturb no
-              other.
-    threads   Records of several threads arrive like those of one; those of each thread in order.
-    flushed   When `flush` has returned True, what was logged before it can be read.
-    counted   The accounts agree with what can be read, and
-              `emitted = written + dropped + failed + queued`.
-    apart     Two sinks made by `make` do not get each other's records.
-    removed   After `remove` all that was logged before has arrived, nothing more does, and the
-              program hears nothing of it.
-    failing   (with `spoil`) A fault raises nothing, costs only its own deliveries, and they are
-              counted as failed.
+    - *once*: each record arrives once, whole, on one line, in the order in which it was logged,
+      and nothing else arrives.
+    - *whole*: a record of 1 MB and one full of foreign characters arrive whole, and disturb no
+      other.
+    - *threads*: records of several threads arrive like those of one; those of each thread in order.
+    - *flushed*: when `flush` has returned True, what was logged before it can be read.
+    - *counted*: the accounts agree with what can be read, and
+      `emitted = written + dropped + failed + queued`.
+    - *apart*: two sinks made by `make` do not get each other's records.
+    - *removed*: after `remove` all that was logged before has arrived, nothing more does, and the
+      program hears nothing of it.
+    - *failing* (with `spoil`): a fault raises nothing, costs only its own deliveries, and they are
+      counted as failed.
 
     Raises `SinkError` with every rule that is broken.
 
