@@ -69,7 +69,8 @@ class _Outbox:
                 say(f"{left} events of lineage were not sent in time", key="lineage drain")
 
     def lose(self, why: str) -> None:
-        self.lost += 1
+        with self.changed:
+            self.lost += 1
         say(f"an event of lineage was not sent: {why}", key="lineage send")
 
 
