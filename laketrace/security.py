@@ -20,13 +20,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 from laketrace.core.clean import clean
 from laketrace.core.encode import to_json
 from laketrace.core.integrity import LogIntegrityVerifier
-from laketrace.core.redact import MASK, Redactor, by_name_and_form, masked
+from laketrace.core.redact import MASK, Redactor, masked
 from laketrace.core.secretnames import words
 from laketrace.core.values import as_text
 from laketrace.errors import ConfigError, MissingExtraError
@@ -266,6 +267,20 @@ _PLACE = re.compile(
 )
 
 
+class _WithPlaces(Redactor):
+    """By name and by form, and the servers and databases of connection strings as well."""
+
+    __slots__ = ()
+
+    def scrub(self, text: str) -> str:
+        return _PLACE.sub(rf"\1{MASK}", super().scrub(text))
+
+
+@cache
+def _with_places() -> Redactor:
+    return _WithPlaces(pii=True)
+
+
 class SensitiveDataRedactor:
     """Takes secrets, personal data and the places of connection strings out of texts and records.
 
@@ -275,21 +290,11 @@ class SensitiveDataRedactor:
 
     def redact(self, text: object) -> str:
         """The text without secrets."""
-        return _PLACE.sub(rf"\1{MASK}", by_name_and_form().scrub(as_text(text)))
+        return _with_places().scrub(as_text(text))
 
     def redact_record(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the record without secrets, by name and by form, at any depth."""
-        copy: dict[str, Any] = _places(by_name_and_form().redacted(data))
-        return copy
-
-
-def _places(value: Any) -> Any:
-    """Nested texts without server and database; `value` is a copy and has no cycles."""
-    if isinstance(value, str):
-        return _PLACE.sub(rf"\1{MASK}", value)
-    if isinstance(value, dict):
-        return {key: _places(item) for key, item in value.items()}
-    return [_places(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return masked(data, _with_places())
 
 
 class DataEncryption:
