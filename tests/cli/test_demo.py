@@ -156,4 +156,5 @@ def test_spark_writes_and_counts(
 
     assert said.code == 0, said.err
     assert is_proved(said) and said.document["by"].startswith("Spark ")
+    assert said.document["engine"].startswith("Apache-Spark/")
     assert len(rows_in(str(tmp_path / "demo" / "table"))) == said.document["records"]["written"]

@@ -19,7 +19,14 @@ from laketrace.cli.doctor.finding import NOTE, OK, PROBLEM, Finding
 from laketrace.cli.places import stems_in
 from laketrace.cli.terminal import shown_bytes
 from laketrace.cli.waiting import Waiting, waiting_segments
-from laketrace.files.segment import ARCHIVES, Segment, find_segments, read_done, read_journal
+from laketrace.files.segment import (
+    ARCHIVES,
+    Segment,
+    find_segments,
+    read_done,
+    read_journal,
+    sidecar,
+)
 from laketrace.lakehouse.source import SegmentFile, SegmentGone
 
 _LONG_HOURS = 1.0
@@ -135,7 +142,8 @@ def _count(segment: Segment, account: Account) -> None:
 def writer_of(directory: str, stem: str) -> str:
     """Who writes a log: `lives`, `ended`, or `unknown` where nothing tells.
 
-    The journal names the process; one of another machine looks ended.
+    The journal names the process, which holds a lock while its logger is open; one of another
+    machine looks ended.
 
     >>> writer_of("/no/such/directory", "orders")
     'unknown'
@@ -143,13 +151,28 @@ def writer_of(directory: str, stem: str) -> str:
     journal = read_journal(directory, stem)
     if not journal or os.name != "posix":
         return "unknown"
+    pid = journal[-1].pid
     try:
-        os.kill(journal[-1].pid, 0)
+        os.kill(pid, 0)
     except PermissionError:
         return "lives"
     except (OSError, OverflowError):
         return "ended"
-    return "lives"
+    return "lives" if _holds(pid, sidecar(directory, stem, "lock")) else "ended"
+
+
+def _holds(pid: int, path: str) -> bool:
+    """Whether a process holds a lock on a file; taken for true where the kernel does not tell."""
+    try:
+        inode = os.stat(path).st_ino
+        with open("/proc/locks", encoding="ascii") as file:
+            locks = [line.split() for line in file]
+    except OSError:
+        return True
+    return any(
+        lock[1] == "FLOCK" and int(lock[4]) == pid and int(lock[5].rpartition(":")[2]) == inode
+        for lock in locks
+    )
 
 
 def look_at_logs(
