@@ -142,7 +142,7 @@ class Capture:
     def on_cell(self, result: Any) -> None:
         """A notebook cell has ended, perhaps by an exception."""
         error = getattr(result, "error_in_exec", None) or getattr(result, "error_before_exec", None)
-        if error is not None:
+        if error is not None and not isinstance(error, SystemExit):
             self._uncaught(
                 "uncaught exception in a cell", error, "ERROR", event="uncaught_exception"
             )
@@ -177,7 +177,9 @@ class Capture:
 
 
 def _raised_at(error: BaseException | None) -> tuple[str | None, int | None, str | None, str]:
-    """File, line, function and module in which the exception was raised."""
+    """File, line, function and module in which the exception was raised; where code is wrong."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return error.filename, error.lineno, None, ""
     trace = error.__traceback__ if error is not None else None
     if trace is None:
         return None, None, None, ""

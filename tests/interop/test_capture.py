@@ -268,17 +268,19 @@ class Shell:
 
 
 def test_a_cell_that_fails_is_logged(log, records, monkeypatch):
-    """With an IPython shell the exception that ends a cell is a record."""
+    """With an IPython shell the exception that ends a cell is a record; `sys.exit()` is none."""
     shell = Shell()
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     error = ValueError("bad row")
+    typo = SyntaxError("'(' was never closed", ("<cell 2>", 3, 3, "x=(", 3, 4))
 
     with capture(log):
-        for found in (error, None):
-            shell.callbacks[0](SimpleNamespace(error_in_exec=found, error_before_exec=None))
+        for found, before in ((error, None), (None, typo), (SystemExit(0), None), (None, None)):
+            shell.callbacks[0](SimpleNamespace(error_in_exec=found, error_before_exec=before))
 
-    assert records.messages == ["uncaught exception in a cell"]
+    assert records.messages == ["uncaught exception in a cell"] * 2
     assert records[0].exc is error
+    assert (records[1].file, records[1].line) == ("<cell 2>", 3)
     assert shell.callbacks == []
 
 
