@@ -18,7 +18,7 @@ from typing import Any
 
 from laketrace.pipeline.figures import Figure, NotKnown, Own
 
-_REPEATED = (
+REPEATED = (
     "whether values are repeated takes a second pass over the data, which expect(second_pass=True) "
     "allows"
 )
@@ -57,7 +57,7 @@ def aggregate(functions: Any, figure: Figure, kinds: dict[str, str]) -> Any:
         return functions.max(functions.unix_micros(column.cast("timestamp")))
     if figure.kind == "distinct":
         return functions.approx_count_distinct(column)
-    raise NotKnown(f"{_REPEATED} ({name})")
+    raise NotKnown(f"{REPEATED} ({name})")
 
 
 def column_of(functions: Any, name: str) -> Any:
@@ -85,7 +85,7 @@ def _offends(functions: Any, kind: str, name: str, argument: Any, kinds: dict[st
             raise NotKnown(f"{name} is of type {kinds[name]}, a pattern is for texts")
         return ~column.rlike(f"^(?:{argument})\\z")
     if kind == "repeated":
-        raise NotKnown(f"{_REPEATED} ({name})")
+        raise NotKnown(f"{REPEATED} ({name})")
     _refuse_casts(name, kinds[name], [argument])
     return column < argument if kind == "below" else column > argument
 

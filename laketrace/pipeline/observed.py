@@ -20,7 +20,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from laketrace.pipeline.aggregates import aggregate, alias, column_of, plain
+from laketrace.pipeline.aggregates import REPEATED, aggregate, alias, column_of, plain
 from laketrace.pipeline.figures import NAMED, Figure, NotKnown, refuse_unknown
 from laketrace.runtime.session import is_connect
 from laketrace.runtime.signals import PATIENCE, fetch, within
@@ -74,6 +74,8 @@ class Observed:
         if figure not in self._known:
             if figure in self._asked or self._observation is None:
                 raise NotKnown(self._why)
+            if figure.kind == "repeated":
+                raise NotKnown(f"{REPEATED} ({figure.column})")
             where = figure.column or figure.argument
             raise NotKnown(f"{figure.kind} of {where} was not observed: expect it before observe")
         value = self._known[figure]
