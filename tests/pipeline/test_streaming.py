@@ -399,8 +399,14 @@ def test_a_handler_of_ones_own_counts_once_a_batch(
         "checkpointLocation", lake.cfg["streaming"]["checkpoint"]
     ).start().awaitTermination()
 
+    lake.cfg["streaming"]["checkpoint"] = f"{tmp_path}/none"
+    outside = create_dlq_handler(lake.cfg)
+    for _ in range(2):
+        outside(spark.createDataFrame([(3,)], "id int"), "outside of a query", 7)
+
     assert Counter((x.id, x.error_reason, x.batch_id) for x in lake.bad(spark)) == {
         (2, "too high", 0): 1,
+        (3, "outside of a query", 7): 1,
         (2, "no batch: added each time", None): 1,
     }
 

@@ -1,7 +1,7 @@
 """Putting dead letters back, once they are repaired.
 
 Floor 7. Stands on: pipeline.streaming.batches, pipeline.streaming.deadletters,
-pipeline.streaming.settings, pipeline.streaming.splitting.
+pipeline.streaming.settings, pipeline.streaming.writing.
 
 The dead letters are read as a stream of their own, whose checkpoint lies hidden among them: it
 knows which were read, so that none is put back twice, whoever replays and however often. What is
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from laketrace.pipeline.streaming.batches import BatchGuard, Transform, default_log
 from laketrace.pipeline.streaming.deadletters import dlq_sink
 from laketrace.pipeline.streaming.settings import StreamSettings, checked
-from laketrace.pipeline.streaming.splitting import functions
+from laketrace.pipeline.streaming.writing import name_of
 
 if TYPE_CHECKING:
     from laketrace.core.logger import Logger
@@ -76,6 +76,8 @@ def replay_dlq(
     query = (
         reader.load(settings.dlq_path)
         .writeStream.foreachBatch(guard)
+        # A Connect client cannot read the progress of a query without a name.
+        .queryName(f"{settings.name or name_of(str(settings.table))}_replay")
         .option("checkpointLocation", mine.checkpoint)
         .trigger(availableNow=True)
         .start()
@@ -85,12 +87,11 @@ def replay_dlq(
 
 
 def _outcome(spark: Any, settings: StreamSettings, query: Any) -> Replayed:
-    F = functions()
     progress = query.recentProgress
     rows = sum(int(item["numInputRows"]) for item in progress)
     batches = [int(item["batchId"]) for item in progress if item["numInputRows"]]
     if not batches:
         return Replayed(0, 0)
     kept = dlq_sink(settings).read(spark)
-    mine = (F.col("query_id") == str(query.id)) & (F.col("batch_id") >= min(batches))
+    mine = f"query_id = '{query.id}' AND batch_id >= {min(batches)}"
     return Replayed(rows, kept.filter(mine).count())

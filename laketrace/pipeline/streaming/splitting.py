@@ -35,6 +35,7 @@ _NOT_THE_ROWS = re.compile(
     r"|FetchFailed|Py4JNetworkError|StatusCode\.UNAVAILABLE|is part of .* cancelled",
     re.I,
 )
+_STACK = re.compile(r"\s*(?:JVM stacktrace:|\n\s*at [\w.$]+\()")
 _BY_CONTENT = ("struct", "array", "map", "variant", "interval", "void", "null", "object")
 
 
@@ -340,7 +341,7 @@ def reason_of(error: BaseException) -> tuple[str, str]:
     >>> reason_of(KeyError("amount"))
     ('TRANSFORM_RAISED', "KeyError: 'amount'")
     """
-    text = str(error)
+    text = _STACK.split(str(error), maxsplit=1)[0]
     own = _OWN.search(text)
     if own:
         return own[1], cut(own[2], _MOST_REASON)
