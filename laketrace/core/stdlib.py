@@ -129,6 +129,8 @@ def to_log_record(record: Record, text: str | None = None) -> logging.LogRecord:
         None if exc is None else (type(exc), exc, exc.__traceback__),
         record.function,
     )
+    if exc is None and record.exception:  # with `mask_pii` only the scrubbed text is left of it
+        made.exc_text = str(record.exception.get("traceback", ""))
     late = made.created - record.timestamp_ns / 1e9
     made.created = record.timestamp_ns / 1e9
     made.msecs = float(record.timestamp_ns // 1_000_000 % 1000)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from laketrace import get_logger
 from laketrace.core.levels import Level, get_level
 from laketrace.core.record import Message, Record, Source
 from laketrace.core.stdlib import MARK, StdlibSink, is_stdlib, to_log_record
@@ -97,6 +98,22 @@ def test_exceptions_reach_the_handler():
 
     assert "Traceback (most recent call last)" in stream.getvalue()
     assert "ValueError: bad row" in stream.getvalue()
+
+
+def test_a_redacted_exception_reaches_the_handler_as_text(tmp_path):
+    """With `mask_pii` a handler of `logging` still prints the traceback, without the secret."""
+    stream = io.StringIO()
+    log = get_logger("masked", log_dir=tmp_path, stdout=False, mask_pii=True)
+    log.add(logging.StreamHandler(stream))
+
+    try:
+        raise ValueError("mail to bob@example.com failed")
+    except ValueError:
+        log.exception("not sent")
+    log.close()
+
+    assert "Traceback (most recent call last)" in stream.getvalue()
+    assert "ValueError: mail to [REDACTED] failed" in stream.getvalue()
 
 
 def test_own_levels_keep_their_names():
