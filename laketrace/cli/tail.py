@@ -82,6 +82,12 @@ def run(options: argparse.Namespace, out: Output) -> int:
     wanted = make_selection(options.level, options.since, options.where)
     limit = _limit(options.lines, wanted)
     logs = find_logs(options.log)
+    if logs.segment is None and not logs.living_stems():
+        if not options.follow:
+            raise UsageError(
+                f"there are no logs in {logs.directory}. With -f their coming is waited for."
+            )
+        print(f"laketrace: waiting for logs in {logs.directory}", file=sys.stderr)
     show = shower(out.json)
     if logs.segment is not None:
         if options.follow:

@@ -124,6 +124,14 @@ def test_a_query_that_fails_shows_nothing_and_ends_with_1(cli: Cli, logs: Path) 
     assert (said.code, said.out) == (1, "") and "no_such_column" in said.err
 
 
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_file_that_cannot_be_written_is_an_error(cli: Cli, logs: Path, ending: str) -> None:
+    """One line says which, and the exit code is 1."""
+    said = cli("query", "select level from logs", logs, "--output", logs / "none" / f"x.{ending}")
+
+    assert said.code == 1 and "none" in said.err and len(said.err.splitlines()) == 1
+
+
 def test_a_name_in_a_catalog_says_what_to_use(cli: Cli) -> None:
     """Only a Spark session knows `main.ops.laketrace`."""
     said = cli("query", "select 1", "main.ops.laketrace")

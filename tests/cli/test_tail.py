@@ -217,9 +217,9 @@ def test_following_goes_over_rotations(follow: Callable[..., Follower], tmp_path
 
 def test_following_takes_up_new_logs(follow: Callable[..., Follower], tmp_path: Path) -> None:
     """A log that appears in the directory is followed too, from its first record."""
+    follower = follow("-n", 1, tmp_path)
     first = get_logger("first", log_dir=tmp_path, stdout=False)
     first.info("here", rows=1)
-    follower = follow("-n", 1, tmp_path)
     assert follower.rows(1) == [1]
 
     second = get_logger("second", log_dir=tmp_path, stdout=False)

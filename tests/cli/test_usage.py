@@ -50,7 +50,7 @@ def test_help_is_worth_reading(cli: Cli, name: str) -> None:
     [
         [], ["nonsense"], ["tail", "--levl", "INFO"], ["tail", "-n", "many"],
         ["tail", "--level", "LOUD"], ["tail", "--since", "once"], ["tail", "--where", "rows"],
-        ["tail", "no_such_log"], ["tail", "/no/such/logs/orders.log"], ["query"],
+        ["tail", "no_such_log"], ["tail", "."], ["tail", "/no/such/logs/orders.log"], ["query"],
         ["query", "select 1", "--format", "xml"], ["query", "select 1", "--format", "parquet"],
         ["query", "select 1", "no_such_log"], ["upload"],
         ["upload", "/no/such/dir", "--table", "/t"],
@@ -61,9 +61,11 @@ def test_help_is_worth_reading(cli: Cli, name: str) -> None:
     ids=" ".join,
 )  # fmt: skip
 def test_wrong_usage_is_2_and_says_what_would_be_right(
-    cli: Cli, words: list[str], tmp_path: Path
+    cli: Cli, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong command line ends with 2, a reason on stderr, and nothing on stdout or on disk."""
+    monkeypatch.chdir(tmp_path)
+
     said = cli(*words)
 
     assert said.code == 2 and said.err.strip() and not said.out

@@ -12,7 +12,7 @@ import re
 from tempfile import TemporaryDirectory
 
 from laketrace.cli.places import Logs, find_logs
-from laketrace.cli.query.engine import Engine, QueryError
+from laketrace.cli.query.engine import Engine
 from laketrace.cli.query.files import list_copies, list_files
 from laketrace.cli.query.formats import FORMATS, write
 from laketrace.cli.query.sql import Query
@@ -59,11 +59,10 @@ def run(options: argparse.Namespace, out: Output) -> int:
     with TemporaryDirectory(prefix="laketrace-query-") as folder:
         with progress("asking the logs") as bar:
             engine = Engine(folder, bar)
-            try:
+            with engine.errors():
                 _ask(engine, query, options.place)
-            except engine.duckdb.Error as error:
-                raise QueryError(str(error).partition("\n\nLINE ")[0]) from None
-        write(engine, form, options.output)
+        with engine.errors():
+            write(engine, form, options.output)
     return DONE
 
 

@@ -57,6 +57,14 @@ class Engine:
         )
         self.connection.execute("set TimeZone = 'UTC'")
 
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Inside of the block every error of DuckDB's is a `QueryError`."""
+        try:
+            yield
+        except self.duckdb.Error as error:
+            raise QueryError(str(error).partition("\n\nLINE ")[0]) from None
+
     # -- what is asked ------------------------------------------------------------------------
 
     def over_table(self, query: Query, text: str) -> None:
