@@ -13,6 +13,7 @@ import pytest
 
 from laketrace import get_logger
 from laketrace.files import janitor
+from laketrace.files.active import open_active
 from laketrace.testing import ManualClock
 from tests.faults.proof import (
     assert_account,
@@ -269,6 +270,25 @@ def test_files_are_the_users_alone(tmp_path: Path, umask: int) -> None:
     assert len([name for name in modes if name.endswith(".gz")]) == 1
     assert {mode for name, mode in modes.items() if name in ("a", "b", ".laketrace")} == {0o700}
     assert {mode for name, mode in modes.items() if "." in name[1:]} == {0o600}
+
+
+def test_a_file_that_others_could_read_becomes_the_users_alone(tmp_path: Path) -> None:
+    """A log of an earlier version, readable to all, is so no longer when it is written on."""
+    (tmp_path / "proof.log").write_text("")
+    os.chmod(tmp_path / "proof.log", 0o644)
+
+    log = make_log(tmp_path)
+
+    assert stat.S_IMODE(log.log_file_path.stat().st_mode) == 0o600
+
+
+def test_the_opening_itself_follows_no_link(tmp_path: Path) -> None:
+    """A link that is put there between the look and the opening is refused by the kernel."""
+    (tmp_path / "victim").write_text("")
+    (tmp_path / "proof.log").symlink_to(tmp_path / "victim")
+
+    with pytest.raises(OSError):
+        open_active(str(tmp_path / "proof.log"), 0o600)
 
 
 def test_a_directory_that_is_there_keeps_its_rights(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from laketrace import Logger, get_logger
+from laketrace.core import fork
 from laketrace.files import janitor
 from laketrace.files.segment import active_files
 from tests.faults.proof import (
@@ -196,6 +197,79 @@ def test_40_forks_while_another_thread_logs(tmp_path: Path) -> None:
     assert found == dict.fromkeys(range(20), 40)
     assert sorted(of_parent) == list(range(logged))
     assert is_balanced(log.stats()) and log.stats().written == logged
+
+
+class Owner:
+    """Something with a lock, which notes what is done to it over a fork."""
+
+    def __init__(self, rank: int, notes: list[tuple[str, int]]) -> None:
+        self.fork_rank = rank
+        self.notes = notes
+
+    def hold(self) -> None:
+        self.notes.append(("hold", self.fork_rank))
+
+    def release(self) -> None:
+        self.notes.append(("release", self.fork_rank))
+
+    def renew(self) -> None:
+        self.notes.append(("renew", self.fork_rank))
+
+
+def test_locks_are_taken_over_a_fork_in_a_fixed_order() -> None:
+    """By rank, whoever came first; given back in the opposite order; made anew in the child."""
+    notes: list[tuple[str, int]] = []
+    owners = [Owner(rank, notes) for rank in (3, 0, 4, 2, 1)]
+    for owner in owners:
+        fork.register(owner)
+
+    def child() -> None:
+        assert [rank for what, rank in notes if what == "renew"] == [0, 1, 2, 3, 4]
+
+    assert in_child(child) == 0
+    assert [rank for what, rank in notes if what == "hold"] == [0, 1, 2, 3, 4]
+    assert [rank for what, rank in notes if what == "release"] == [4, 3, 2, 1, 0]
+
+
+def test_a_fork_waits_for_a_rotation_in_another_thread(tmp_path: Path) -> None:
+    """The child never sees half a rotation: the lock of the file is taken before the fork."""
+    asked, go = threading.Event(), threading.Event()
+
+    def rule(text: str, file: object) -> bool:
+        asked.set()
+        go.wait(0.5)
+        return False
+
+    log = make_log(tmp_path, rotation=rule)
+    log.info("row", n=0)
+    thread = threading.Thread(target=lambda: log.info("row", n=1))
+    thread.start()
+    asked.wait(10)
+
+    code = in_child(lambda: log.info("row", n=2) if numbers_of(tmp_path) == [0, 1] else os._exit(9))
+
+    thread.join()
+    assert code == 0
+    assert sorted(numbers_of(tmp_path)) == [0, 1, 2]
+
+
+def test_a_segment_is_not_compressed_before_its_last_writer_has_left_it(tmp_path: Path) -> None:
+    """A thread that was about to write when the file was rotated writes, and it is archived."""
+    log = make_log(tmp_path, compression="gz")
+    log.info("row", n=0)
+    file = log.handlers[1].sink._file  # type: ignore[attr-defined]
+    line = log.log_file_path.read_bytes().replace(b'"n":0', b'"n":1')
+    file.count_in()
+
+    log.finish_segment()
+    early = janitor.wait(None, 0.2)
+    os.write(file.descriptor, line)
+    file.count_out()
+
+    assert not early and janitor.wait(None, 10)
+    assert numbers_of(tmp_path) == [0, 1]
+    assert_account(log.stats(), tmp_path)
+    assert_tidy(tmp_path)
 
 
 def work(log: Logger, first: int) -> tuple[int, int, int]:
