@@ -111,7 +111,12 @@ Made by [`get_logger`](laketrace.md). Every method may be called from any thread
 def module_page(name: str) -> str:
     """The public names of one module."""
     title = f"laketrace.{name}"
-    parts = [_directive(f"{title}.{found}") for found in names_of(title)]
+    folder = os.path.join(ROOT, *title.split("."))
+    parts = []
+    for found in names_of(title):
+        # Where a module has the name of its function, the page is about the function.
+        shadowed = os.path.exists(os.path.join(folder, f"{found}.py"))
+        parts.append(_directive(f"{title}.{found}.{found}" if shadowed else f"{title}.{found}"))
     return "\n".join([f"# {title}", "", MODULES[name], "", *parts])
 
 
