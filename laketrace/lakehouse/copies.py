@@ -48,6 +48,7 @@ class Copier:
         self._stream = stream
         self._retry = retry
         self._listed: dict[str, dict[str, int]] = {}
+        self._sent: set[str] = set()
 
     def copy(self, segment: Segment) -> bool:
         """See that the target has a segment; whether it had to be sent.
@@ -56,7 +57,8 @@ class Copier:
         """
         plan = self._ledger.plan(segment.base) or self._decide(segment)
         step("planned")
-        return self._retry.run(lambda: self._bring(segment, plan))
+        self._retry.run(lambda: self._bring(segment, plan))
+        return plan.name in self._sent
 
     def _decide(self, segment: Segment) -> Planned:
         segment = present(segment)
@@ -65,12 +67,12 @@ class Copier:
         name = f"{folder}/{self._stream.name_of(segment)}"
         return self._ledger.decide(segment.base, describe(segment, name, self._retry.deadline))
 
-    def _bring(self, segment: Segment, plan: Planned) -> bool:
+    def _bring(self, segment: Segment, plan: Planned) -> None:
         self._refuse_other_forms(plan)
         size = self._size_there(plan)
         if size == plan.bytes and self._has_digest(plan):
             step("verified")
-            return False
+            return
         if size is not None and size >= plan.bytes:
             raise SegmentError(f"{plan.name} is there with other content; it was left alone")
         try:
@@ -81,13 +83,13 @@ class Copier:
                 raise SegmentError(
                     f"{plan.name} is there with other content; it was left alone"
                 ) from None
-            return False
+            return
+        self._sent.add(plan.name)
         step("sent")
         if not self._has_digest(plan):
             self._target.remove(plan.name)
             raise OSError(f"{plan.name} did not arrive as it was sent")
         step("verified")
-        return True
 
     def _names(self, folder: str) -> dict[str, int]:
         if folder not in self._listed:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
@@ -158,7 +159,10 @@ class _Work:
 
 def _split(data: bytes) -> Any:
     """The lines of a block without their newlines; None when they are not all UTF-8."""
-    whole = pa.array([data.removesuffix(b"\n")], pa.binary())
+    # Not `pa.array`, which would copy them while no other thread can do anything.
+    length = len(data) - data.endswith(b"\n")
+    offsets = pa.py_buffer(array("i", (0, length)))
+    whole = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(data)])
     try:
         return pc.split_pattern(whole, b"\n").flatten().cast(pa.string())
     except pa.ArrowInvalid:

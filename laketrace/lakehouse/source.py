@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from laketrace.files.compression import open_archive
 from laketrace.files.segment import ARCHIVES, Segment
 
-BLOCK_BYTES = 768 << 10
+BLOCK_BYTES = 1536 << 10
 PIECE_BYTES = 16 << 20
 _SETTLED_SECONDS = 10.0
 
@@ -128,6 +128,14 @@ def read_blocks(file: SegmentFile, first: int = 0, end: int | None = None) -> It
     at, giant, more = file.at - len(data), False, True
     while more and (giant or end is None or at < end):
         chunk = file.read(BLOCK_BYTES)
+        cut = chunk.rfind(b"\n") + 1
+        behind = at + len(data) + cut
+        is_short = not giant and len(data) + BLOCK_BYTES < PIECE_BYTES
+        if cut and is_short and (end is None or behind <= end):
+            # The usual case, with one copy: while bytes are copied, no log call goes on.
+            yield Block(at, b"".join((data, memoryview(chunk)[:cut])))
+            at, data = behind, chunk[cut:]
+            continue
         data, more = data + chunk, bool(chunk)
         while data and (giant or end is None or at < end):
             limit = None if end is None else end - at

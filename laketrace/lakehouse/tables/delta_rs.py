@@ -19,6 +19,7 @@ row group; a commit takes about 64 MiB of lines.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from itertools import chain
@@ -272,7 +273,7 @@ class _Source:
             return block.offset + len(block.data), list(transformer.batches(block))
 
         with SegmentFile(segment) as file:
-            for end, batches in map_ahead(work, read_blocks(file, *part.range)):
+            for end, batches in map_ahead(work, read_blocks(file, *part.range), _threads()):
                 behind = end
                 for batch in batches:
                     self.rows[segment.base] = self.rows.get(segment.base, 0) + batch.num_rows
@@ -290,6 +291,11 @@ def _without_loaded(table: Any, stream: Stream, slices: list[Slice]) -> list[Sli
     found = rows.group_by("segment").aggregate([("offset", "max")]).to_pylist()
     reached = {row["segment"]: row["offset_max"] for row in found}
     return [part for name, part in names.items() if reached.get(name, -1) < part.range[0]]
+
+
+def _threads() -> int:
+    """How many threads make rows: one for an upload in the background of a job."""
+    return 2 if threading.current_thread() is threading.main_thread() else 1
 
 
 def _is_lost_race(error: Exception) -> bool:

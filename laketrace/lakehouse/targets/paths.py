@@ -90,7 +90,10 @@ def _refuse(shown: str, why: str, form: str) -> ValueError:
 
 def _parse_path(path: str) -> Location:
     path = os.path.expanduser(path) if path.startswith("~") else path
+    if os.sep == "/" and ("\\" in path or re.match("[A-Za-z]:", path)):
+        raise ValueError(f"{path!r} is a path of Windows. Use '/', e.g. {_FORMS['/Volumes']}.")
     head = "/" + path.split("/")[1] if path.startswith("/") else ""
+    _refuse_near_misses(path, head)
     if head in ("/Volumes", "/dbfs", "/Workspace", "/lakehouse", "/synfs"):
         clean = _clean(path)
         for pattern, _ in _MOUNTS:
@@ -104,6 +107,18 @@ def _parse_path(path: str) -> Location:
         return _parse_relative(path)
     absolute = os.path.abspath(path)
     return Location("directory", absolute, absolute)
+
+
+def _refuse_near_misses(path: str, head: str) -> None:
+    """A mount's name in other letters would be a folder on local disk, which goes with the driver.
+
+    Where there is such a folder already, that is what was meant.
+    """
+    for form in ("/Volumes", "/dbfs", "/Workspace", "/lakehouse"):
+        if head != form and head.lower() == form.lower() and not os.path.isdir(head):
+            raise _refuse(path, f"is not below {form}", form)
+    if head == "/Files" and signals.loaded("notebookutils", "fs") is not None:
+        raise ValueError(f"{path!r} is on local disk. Use Files/<folder>, without the first slash.")
 
 
 def _parse_relative(path: str) -> Location:
