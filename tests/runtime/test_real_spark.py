@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from laketrace import runtime
+
 PREAMBLE = """
 import json, os, sys, threading
 import laketrace.runtime as runtime
@@ -168,3 +170,15 @@ def test_connect_session(spark_environ: dict[str, str], tmp_path: Path):
     check_common(report)
     assert report["worker"] is True
     assert report["foreach_batch"] == "True"
+
+
+def test_connect_session_of_sail(sail: Any):
+    """A session whose server is no Spark is found, and its settings are read."""
+    sail.conf.set("spark.laketrace.level", "DEBUG")
+
+    found = runtime.spark_settings(["level", "rotation"])
+
+    sail.conf.unset("spark.laketrace.level")
+    assert runtime.active_session() is sail
+    assert runtime.detect_runtime().platform == "spark"
+    assert found == {"level": "DEBUG"}

@@ -55,6 +55,14 @@ def test_missing_table(session: Any, logged: Any) -> None:
     assert told["type"].endswith("AnalysisException")
 
 
+def test_missing_table_of_sail(sail: Any, logged: Any) -> None:
+    """A server that is no Spark tells in its text what Spark would tell."""
+    told = logged(lambda: sail.table("no_such_table").collect())
+
+    assert told["type"].endswith("AnalysisException")
+    assert told["error_class"] == "TABLE_OR_VIEW_NOT_FOUND"
+
+
 def test_failing_udf(session: Any, logged: Any) -> None:
     """The traceback of the worker is taken out of the JVM's text."""
     from pyspark.sql import functions as F

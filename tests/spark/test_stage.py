@@ -150,34 +150,34 @@ def test_classic_without_tags_is_survived(spark: SparkSession, log: Logger) -> N
         assert spark.getTags() == set()
 
 
-def test_connect_has_settings_and_tag(spark_connect: SparkSession, log: Logger) -> None:
+def test_connect_has_settings_and_tag(any_connect: Any, log: Logger) -> None:
     """On Connect the settings that stand for group and description, and a tag; then nothing."""
-    spark_connect.conf.set("spark.job.description", "before")
+    any_connect.conf.set("spark.job.description", "before")
     keys = ("spark.job.group.id", "spark.job.description")
     try:
-        with stage(log, "bronze, first", spark=spark_connect):
-            inside = [spark_connect.conf.get(key, None) for key in keys]
-            tags = set(spark_connect.getTags())
-            spark_connect.range(3).collect()
-        after = [spark_connect.conf.get(key, None) for key in keys]
+        with stage(log, "bronze, first", spark=any_connect):
+            inside = [any_connect.conf.get(key, None) for key in keys]
+            tags = set(any_connect.getTags())
+            any_connect.range(3).collect()
+        after = [any_connect.conf.get(key, None) for key in keys]
     finally:
-        spark_connect.conf.unset("spark.job.description")
+        any_connect.conf.unset("spark.job.description")
 
     assert inside == ["bronze, first"] * 2
     assert tags == {"bronze_ first"}
     assert after == [None, "before"]
-    assert spark_connect.getTags() == set()
+    assert any_connect.getTags() == set()
 
 
-def test_tag_of_the_users_own_stays(spark_connect: SparkSession, log: Logger) -> None:
+def test_tag_of_the_users_own_stays(any_connect: Any, log: Logger) -> None:
     """A tag that was there before is there afterwards, also one of the stage's name."""
-    spark_connect.addTag("bronze")
+    any_connect.addTag("bronze")
     try:
-        with stage(log, "bronze", spark=spark_connect):
+        with stage(log, "bronze", spark=any_connect):
             pass
-        assert spark_connect.getTags() == {"bronze"}
+        assert any_connect.getTags() == {"bronze"}
     finally:
-        spark_connect.removeTag("bronze")
+        any_connect.removeTag("bronze")
 
 
 def test_worker_knows_the_stage_it_runs_in(session: Any, log: Logger) -> None:
