@@ -293,7 +293,9 @@ def _american_phone(match: re.Match[str]) -> tuple[int, int] | None:
 AMERICAN_PHONE = Rule(
     ("-", "."),
     re.compile(
-        r"[2-9](?<!\w.)[0-9]{2}(?:[-.]|\) ?)[2-9][0-9]{2}[-.][0-9]{4}(?![\w-]|\.[0-9])", re.ASCII
+        # The numbers of examples, like 555-123-4567, have a middle part that no exchange has.
+        r"[2-9](?<!\w.)[0-9]{2}(?:[-.]|\) ?)[0-9]{3}[-.][0-9]{4}(?![\w-]|\.[0-9])",
+        re.ASCII,
     ),
     _american_phone,
 )
