@@ -11,8 +11,9 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from laketrace.core.clean import clean, value_text
@@ -125,7 +126,9 @@ def shown_bytes(number: int) -> str:
 
 
 class Progress(Protocol):
-    """How far long work has come."""
+    """How far long work has come; `shown` tells whether anybody sees it."""
+
+    shown: bool
 
     def to(self, done: float, total: float | None = None) -> None:
         """Show that `done` of `total` is done."""
@@ -133,11 +136,15 @@ class Progress(Protocol):
 
 
 class _Silent:
+    shown = False
+
     def to(self, done: float, total: float | None = None) -> None:
         """Nobody looks."""
 
 
 class _Bar:
+    shown = True
+
     def __init__(self, bars: Any, task: Any) -> None:
         self._bars, self._task = bars, task
 
@@ -169,6 +176,32 @@ def progress(title: str, total: float | None = None) -> Iterator[Progress]:
     )
     with bars:
         yield _Bar(bars, bars.add_task(title, total=total))
+
+
+@contextmanager
+def polled(bar: Progress, done: Callable[[], float], total: float) -> Iterator[None]:
+    """Move a bar for as long as the block, to what `done` says several times a second.
+
+    >>> with progress("copying") as bar, polled(bar, lambda: 1, total=2):
+    ...     pass
+    """
+    if not bar.shown:
+        yield
+        return
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            with suppress(Exception):  # a bar that stands still harms nobody
+                bar.to(done(), total)
+
+    watcher = threading.Thread(target=watch, name="laketrace-progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _is_terminal(stream: Any) -> bool:

@@ -6,13 +6,23 @@ Floor 7. Stands on: cli.places, cli.terminal, cli.waiting, config, lakehouse, la
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 
 from laketrace.cli.places import find_logs
-from laketrace.cli.terminal import DONE, FAILED, Output, UsageError, progress, shown_bytes
-from laketrace.cli.waiting import filled_active_files, waiting_segments
+from laketrace.cli.terminal import (
+    DONE,
+    FAILED,
+    Output,
+    Progress,
+    UsageError,
+    polled,
+    progress,
+    shown_bytes,
+)
+from laketrace.cli.waiting import Sending, filled_active_files, waiting_segments
 from laketrace.config import LakeTraceConfig
 from laketrace.lakehouse import upload
-from laketrace.lakehouse.options import make_options
+from laketrace.lakehouse.options import Options, make_options
 
 SUMMARY = "bring finished segments to a target and a Delta table, exactly once"
 DETAILS = """\
@@ -78,8 +88,22 @@ def _settings(options: argparse.Namespace) -> LakeTraceConfig:
     return config
 
 
+def _order(config: LakeTraceConfig) -> Options:
+    return make_options(
+        config["upload_target"], config["upload_table"], store=config["upload_options"]
+    )
+
+
+def _moving(bar: Progress, directory: str, config: LakeTraceConfig) -> AbstractContextManager[None]:
+    """A block in which the bar moves with what the destinations have confirmed."""
+    if not bar.shown:
+        return nullcontext()
+    sending = Sending(directory, _order(config).destinations)
+    return polled(bar, sending.confirmed, sending.total)
+
+
 def _upload(directory: str, config: LakeTraceConfig, out: Output) -> int:
-    with progress(f"uploading {directory}"):
+    with progress("uploading") as bar, _moving(bar, directory, config):
         report = upload(
             directory,
             config["upload_target"],
@@ -97,9 +121,7 @@ def _upload(directory: str, config: LakeTraceConfig, out: Output) -> int:
 
 
 def _dry_run(directory: str, config: LakeTraceConfig, out: Output) -> int:
-    order = make_options(
-        config["upload_target"], config["upload_table"], store=config["upload_options"]
-    )
+    order = _order(config)
     target, table = order.target and order.target.shown, order.table and order.table.shown
     waiting = waiting_segments(directory, order.destinations)
     rows = [[item.segment.base, item.segment.size, item.name] for item in waiting]

@@ -43,6 +43,30 @@ def waiting_segments(directory: str, destinations: Collection[str]) -> list[Wait
     return waiting
 
 
+class Sending:
+    """What waits in a directory now, and how much of it is confirmed by and by.
+
+    Bytes count once for each destination; a segment that is removed meanwhile keeps its size.
+    """
+
+    def __init__(self, directory: str, destinations: Collection[str]) -> None:
+        self._directory = directory
+        self._parts = [
+            (item.segment.stem, item.segment.base, place, item.segment.size)
+            for item in waiting_segments(directory, destinations)
+            for place in destinations
+        ]
+        self.total = sum(size for *_, size in self._parts)
+
+    def confirmed(self) -> int:
+        """The bytes that have arrived."""
+        stems = {stem for stem, *_ in self._parts}
+        ledgers = {stem: Ledger(self._directory, stem) for stem in stems}
+        return sum(
+            size for stem, base, place, size in self._parts if ledgers[stem].is_sent(base, place)
+        )
+
+
 def filled_active_files(directory: str) -> list[str]:
     """The active files in a directory that hold something."""
     return [path for path in active_files(directory) if os.path.getsize(path) > 0]

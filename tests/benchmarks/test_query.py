@@ -63,6 +63,8 @@ def segments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 class _NoBar:
+    shown = False
+
     def to(self, done: float, total: float | None = None) -> None:
         """Nobody looks."""
 

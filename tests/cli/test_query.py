@@ -264,6 +264,8 @@ def _lines(draw: st.DrawFn) -> bytes:
 
 
 class _NoBar:
+    shown = False
+
     def to(self, done: float, total: float | None = None) -> None:
         """Nobody looks."""
 

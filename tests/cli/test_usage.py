@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -129,30 +130,47 @@ def test_a_reader_that_has_enough_is_no_error(logs: Path) -> None:
     assert done.stdout.splitlines()[1:] == ["0"] and done.stderr == ""
 
 
-@pytest.mark.skipif(not hasattr(pty, "openpty"), reason="needs pseudo terminals")
-@pytest.mark.extra("duckdb", "rich")
-def test_a_bar_is_drawn_on_stderr_and_leaves_stdout_alone(logs: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "drawn", "printed"),
+    [
+        (["query", "select count(*) as records from logs", "{logs}"], b"asking the logs",
+         "records\n     60\n"),
+        (["upload", "{logs}", "--target", "{logs}/../copies"], b"uploading", "uploaded "),
+        (["doctor", "{logs}"], b"looking", "ok  "),
+        (["demo", "--input", "{logs}/../input", "--dir", "{logs}/../demo"], b"pipeline", "\nLakeT"),
+    ],
+    ids=["query", "upload", "doctor", "demo"],
+)  # fmt: skip
+@pytest.mark.extra("duckdb", "rich", "deltalake", "pyarrow")
+def test_a_bar_is_drawn_on_stderr_and_leaves_stdout_alone(
+    logs: Path, words: list[str], drawn: bytes, printed: str
+) -> None:
     """With stderr a terminal and stdout a pipe, the pipe has the result and nothing else."""
+    (logs.parent / "input").mkdir()
+    (logs.parent / "input" / "a.csv").write_text("id,name\n1,a\n")
     leader, follower = pty.openpty()
-    sql = "select count(*) as records from logs"
 
     with subprocess.Popen(
-        [sys.executable, "-m", "laketrace", "query", sql, str(logs)],
+        [sys.executable, "-m", "laketrace", *(word.format(logs=logs) for word in words)],
         env={**os.environ, "PYTHONPATH": ROOT, "TERM": "xterm"},
         stdout=subprocess.PIPE, stderr=follower, text=True,
     ) as process:  # fmt: skip
         os.close(follower)
-        drawn = b""
-        while True:
-            try:
-                piece = os.read(leader, 4096)
-            except OSError:  # the other end is closed
-                break
-            if not piece:
-                break
-            drawn += piece
-        out, _ = process.communicate(timeout=60)
+        seen = b"".join(pieces(leader))
+        out, _ = process.communicate(timeout=60)  # little enough to have waited in the pipe
     os.close(leader)
 
-    assert out == "records\n     60\n" and process.returncode == 0
-    assert b"asking the logs" in drawn
+    assert process.returncode == 0 and drawn in seen
+    assert out.startswith(printed) and "\x1b" not in out
+
+
+def pieces(terminal: int) -> Iterator[bytes]:
+    """What is written on a terminal until nobody holds its other end."""
+    while True:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:
+            return
+        if not piece:
+            return
+        yield piece

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -30,7 +29,7 @@ from laketrace.cli.query.view import (
     select_table,
 )
 from laketrace.cli.tables import TableError, open_delta
-from laketrace.cli.terminal import Progress, UsageError
+from laketrace.cli.terminal import Progress, UsageError, polled
 from laketrace.errors import LakeTraceError, need
 from laketrace.lakehouse.columns import NAMES
 
@@ -126,7 +125,7 @@ class Engine:
     def _make(self, query: Query, selects: list[str], use_line: bool) -> None:
         run = self.connection.execute
         run(create_view(selects, use_line))
-        with self._watched():
+        with polled(self._bar, self._percent, 100):
             run(
                 f"create or replace temp table {RESULT} as select * from (\n"
                 f"{query.text(use_line)}\n)"
@@ -135,6 +134,9 @@ class Engine:
             nicer = _nicer(name, query.names(use_line))
             if nicer != name and nicer not in self.columns():
                 run(f"alter table {RESULT} rename column {_name(name)} to {_name(nicer)}")
+
+    def _percent(self) -> float:
+        return max(0.0, float(self.connection.query_progress()))  # -1 where it cannot tell
 
     def columns(self) -> list[str]:
         """The columns of the result."""
@@ -166,25 +168,6 @@ class Engine:
         self.connection.execute(
             f"copy {RESULT} to {quoted(path)} (format parquet, compression zstd)"
         )
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Move the bar while DuckDB works."""
-        done = threading.Event()
-
-        def watch() -> None:
-            while not done.wait(0.1):
-                percent = self.connection.query_progress()
-                if percent >= 0:
-                    self._bar.to(percent, 100)
-
-        watcher = threading.Thread(target=watch, name="laketrace-query", daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            done.set()
-            watcher.join()
 
     # -- files that are not as they should be -------------------------------------------------
 
