@@ -48,6 +48,8 @@ def watch_streams(log: Logger, spark: Any) -> Any:
             if listener is None:
                 listener = StreamListener(log)
                 spark.streams.addListener(listener)
+                if not _has(spark.streams, listener):
+                    raise RuntimeError("the server takes no listeners")
                 _listeners[key] = listener
                 if RUNS_ELSEWHERE and is_connect(spark):
                     log.warning(_ELSEWHERE, event="streams_watched_elsewhere")
@@ -56,6 +58,12 @@ def watch_streams(log: Logger, spark: Any) -> Any:
         log.warning("streams cannot be watched", event="streams_not_watched", exc_info=error)
         return None
     return listener
+
+
+def _has(streams: Any, listener: Any) -> bool:
+    """Whether a listener was taken: a Connect client whose server refuses it only warns."""
+    bus = getattr(getattr(streams, "_sqlb", None), "_listener_bus", None)
+    return bus is None or listener in bus
 
 
 def session_id(spark: Any) -> str:

@@ -185,6 +185,14 @@ def test_connect_3_says_that_its_listeners_are_elsewhere(
     assert told == (1 if pyspark.__version__.startswith("3.") else 0)
 
 
+def test_server_that_takes_no_listeners_is_said(sail: Any, log: Logger, records: Records) -> None:
+    """Sail takes none, of which pyspark only warns: the log says so, and the program goes on."""
+    with pytest.warns(UserWarning, match="listener"):
+        assert log.watch_streams(sail) is None
+
+    assert records.at("WARNING").messages == ["streams cannot be watched"]
+
+
 # --- without Spark ----------------------------------------------------------------------------
 
 
