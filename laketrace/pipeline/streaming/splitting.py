@@ -267,23 +267,34 @@ class Blame:
             return []
         if self._failure(1, 0) is not None:  # nothing lies between
             return [self._part(_LOWEST, _HIGHEST, error)]
-        return self._within(_LOWEST, _HIGHEST, error, None)
+        return self._within(_LOWEST, _HIGHEST, error, None, known=True)
 
     def _within(
-        self, low: int, high: int, error: BaseException, hashes: list[int] | None
+        self, low: int, high: int, error: BaseException, hashes: list[int] | None, known: bool
     ) -> list[Part]:
-        """The rows to blame from `low` to `high`, which together fail with `error`."""
+        """The rows to blame from `low` to `high`, which fail with `error`.
+
+        Where that is not `known`, it follows from their neighbours, which do not fail.
+        """
         if hashes is None:
             hashes = self._hashes(low, high)
-        if self._trials >= _MOST_TRIALS or low == high or (hashes is not None and len(hashes) < 2):
-            return [self._part(low, high, error)]
+        few = hashes is not None and len(hashes) < 2
+        if few or low == high or self._trials >= _MOST_TRIALS:
+            sure = known or self._failure(low, high) is not None
+            return [self._part(low, high, error)] if sure else []
         middle = (low + high) // 2 if hashes is None else hashes[len(hashes) // 2] - 1
-        found: list[Part] = []
-        for first, last in ((low, middle), (middle + 1, high)):
-            failure = self._failure(first, last)
+        lower, upper = (
+            None if hashes is None else [each for each in hashes if each <= middle],
+            None if hashes is None else [each for each in hashes if each > middle],
+        )
+        failure = self._failure(low, middle)
+        if failure is None:
+            found = self._within(middle + 1, high, error, upper, known=False)
+        else:
+            found = self._within(low, middle, failure, lower, known=True)
+            failure = self._failure(middle + 1, high)
             if failure is not None:
-                mine = None if hashes is None else [x for x in hashes if first <= x <= last]
-                found += self._within(first, last, failure, mine)
+                found += self._within(middle + 1, high, failure, upper, known=True)
         if not found and self._failure(low, high) is not None:
             return [self._part(low, high, error)]  # they fail together, though not apart
         return found
