@@ -47,9 +47,7 @@ def watch_streams(log: Logger, spark: Any) -> Any:
             listener = _listeners.get(key)
             if listener is None:
                 listener = StreamListener(log)
-                spark.streams.addListener(listener)
-                if not _has(spark.streams, listener):
-                    raise RuntimeError("the server takes no listeners")
+                _add(spark, listener)
                 _listeners[key] = listener
                 if RUNS_ELSEWHERE and is_connect(spark):
                     log.warning(_ELSEWHERE, event="streams_watched_elsewhere")
@@ -60,10 +58,29 @@ def watch_streams(log: Logger, spark: Any) -> Any:
     return listener
 
 
-def _has(streams: Any, listener: Any) -> bool:
-    """Whether a listener was taken: a Connect client whose server refuses it only warns."""
-    bus = getattr(getattr(streams, "_sqlb", None), "_listener_bus", None)
-    return bus is None or listener in bus
+def _add(spark: Any, listener: Any) -> None:
+    """Add a listener; raises what Spark raises, and where a Connect client only warns."""
+    if not is_connect(spark):
+        spark.streams.addListener(listener)
+        return
+    raised: list[Exception] = []
+
+    def add() -> None:
+        try:
+            spark.streams.addListener(listener)
+        except Exception as error:
+            raised.append(error)
+
+    # pyspark reads the events in a thread that it never ends by itself. What a daemon thread starts
+    # is one too, and does not keep the program from ending.
+    thread = threading.Thread(target=add, name="laketrace-watch", daemon=True)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    bus = getattr(getattr(spark.streams, "_sqlb", None), "_listener_bus", None)
+    if bus is not None and listener not in bus:
+        raise RuntimeError("the server takes no listeners")
 
 
 def session_id(spark: Any) -> str:

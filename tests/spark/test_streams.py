@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -185,10 +186,10 @@ def test_connect_3_says_that_its_listeners_are_elsewhere(
     assert told == (1 if pyspark.__version__.startswith("3.") else 0)
 
 
+@pytest.mark.filterwarnings("ignore:Failed to add the listener")
 def test_server_that_takes_no_listeners_is_said(sail: Any, log: Logger, records: Records) -> None:
     """Sail takes none, of which pyspark only warns: the log says so, and the program goes on."""
-    with pytest.warns(UserWarning, match="listener"):
-        assert log.watch_streams(sail) is None
+    assert log.watch_streams(sail) is None
 
     assert records.at("WARNING").messages == ["streams cannot be watched"]
 
@@ -282,6 +283,24 @@ def test_listener_pickles(log: Logger, records: Records) -> None:
     back.onQueryIdle(SimpleNamespace(id="q", runId="r"))
 
     assert records[0].extra["table"] == "orders"
+
+
+def test_watched_streams_do_not_keep_a_program_from_ending(log: Logger) -> None:
+    """pyspark reads events of Connect in a thread without end: it is a daemon, as it was asked."""
+    started: list[threading.Thread] = []
+
+    class Streams:
+        def addListener(self, listener: Any) -> None:
+            thread = threading.Thread(target=len, args=("",))
+            thread.start()
+            started.append(thread)
+
+    kind = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})
+    session: Any = kind()
+    session.session_id, session.streams = "watched", Streams()
+
+    assert log.watch_streams(session) is not None
+    assert [thread.daemon for thread in started] == [True]
 
 
 def test_session_that_refuses_is_said_and_survived(log: Logger, records: Records) -> None:
