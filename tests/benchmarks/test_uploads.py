@@ -10,11 +10,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import pytest
 
+from laketrace import upload
+from tests.lakehouse.logs import LogDir, record
 from tests.support.processes import ROOT
 
 pytestmark = [pytest.mark.bench, pytest.mark.extra("deltalake", "pyarrow"), pytest.mark.timeout(0)]
@@ -68,7 +73,6 @@ while time.perf_counter() < end:
         times.append(clock() - begin)
     time.sleep(0.002)
 times.sort()
-reports = []
 log.close()
 print(json.dumps([times[len(times) // 2] / 1000, times[len(times) * 99 // 100] / 1000]))
 """
@@ -113,12 +117,12 @@ def lines(megabytes: int) -> Iterator[bytes]:
     """Records as LakeTrace writes them, some of them warnings with their caller."""
     size, number = 0, 0
     while size < megabytes << 20:
-        time = f"2026-11-21T{number // 3600000 % 24:02d}:{number // 60000 % 60:02d}"
+        minute = f"2026-11-21T{number // 3600000 % 24:02d}:{number // 60000 % 60:02d}"
         seconds = f"{number // 1000 % 60:02d}.{number % 1000:03d}000"
         level = "WARNING" if number % 50 == 0 else "INFO"
         caller = ',"file":"/job.py","line":7,"function":"load"' if number % 50 == 0 else ""
         line = (
-            f'{{"timestamp":"{time}:{seconds}+00:00","level":"{level}","message":"table loaded",'
+            f'{{"timestamp":"{minute}:{seconds}+00:00","level":"{level}","message":"table loaded",'
             '"logger_name":"orders","hostname":"node-17","pid":4711,"platform":"databricks",'
             '"runtime_type":"job","run_id":"6f1c1e0a-8f0b-4a43-9a53-5f6f0c9b1b7e",'
             f'"table":"orders_{number % 97}","rows":{number},"seconds":{number % 1000 / 7:.3f},'
@@ -197,3 +201,31 @@ def test_background_shipping(tmp_path):
     share = 100 * (min(shares["with"]) - min(shares["without"]))
     show("shipping 1,000 records/s every 10 s", share, "% of one core", "<= 2")
     assert share <= 2
+
+
+@pytest.mark.parametrize("uploaders", [1, 4, 16])
+def test_commits_into_one_table(tmp_path, uploaders):
+    """How many uploads a second end, with one small segment each, when so many work at once.
+
+    They share the cores of this machine, which uploaders of a fleet do not. There is no goal.
+    """
+    table, each = str(tmp_path / "table"), 60 // uploaders + 5
+    logs = [LogDir(str(tmp_path / f"logs{n}"), stream=f"{n:032x}") for n in range(uploaders)]
+
+    def run(log: LogDir) -> list[float]:
+        seconds = []
+        for number in range(each):
+            log.add([record(number)])
+            begin = time.perf_counter()
+            assert upload(log.path, table=table, timeout=600).ok
+            seconds.append(time.perf_counter() - begin)
+        return seconds
+
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(uploaders) as pool:
+        taken = sorted(chain.from_iterable(pool.map(run, logs)))
+    rate = uploaders * each / (time.perf_counter() - begin)
+
+    show(f"commits of {uploaders} uploaders into one table", rate, "a second", "-")
+    show(f"an upload beside {uploaders - 1} others, p50", taken[len(taken) // 2], "s", "-")
+    show(f"an upload beside {uploaders - 1} others, slowest", taken[-1], "s", "-")
