@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,21 +47,29 @@ def test_help_is_worth_reading(cli: Cli, name: str) -> None:
         assert make_parser().parse_args(words).run is not None, example
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [], ["nonsense"], ["tail", "--levl", "INFO"], ["tail", "-n", "many"],
-        ["tail", "--level", "LOUD"], ["tail", "--since", "once"], ["tail", "--where", "rows"],
-        ["tail", "no_such_log"], ["tail", "."], ["tail", "/no/such/logs/orders.log"], ["query"],
-        ["query", "select 1", "--format", "xml"], ["query", "select 1", "--format", "parquet"],
-        ["query", "select 1", "no_such_log"], ["upload"],
-        ["upload", "/no/such/dir", "--table", "/t"],
-        ["upload", "--target", "s3:/bucket"], ["upload", "--target", "/x", "--retries", "few"],
-        ["doctor", "no_such_log"], ["doctor", "--timeout", "long"],
-        ["demo", "--input", "/no/such/dir"],
-    ],
-    ids=" ".join,
-)  # fmt: skip
+WRONG = [
+    [], ["nonsense"], ["tail", "--levl", "INFO"], ["tail", "-n", "many"],
+    ["tail", "--level", "LOUD"], ["tail", "--since", "once"], ["tail", "--where", "rows"],
+    ["tail", "no_such_log"], ["tail", "."], ["tail", "/no/such/logs/orders.log"], ["query"],
+    ["query", "select 1", "--format", "xml"], ["query", "select 1", "--format", "parquet"],
+    ["query", "select 1", "no_such_log"], ["upload"],
+    ["upload", "/no/such/dir", "--table", "/t"],
+    ["upload", "--target", "s3:/bucket"], ["upload", "--target", "/x", "--retries", "few"],
+    ["doctor", "no_such_log"], ["doctor", "--timeout", "long"],
+    ["demo", "--input", "/no/such/dir"],
+]  # fmt: skip
+
+
+def cases(lines: list[list[str]]) -> list[Any]:
+    """Command lines, each with what it needs."""
+    needs = {name: pytest.mark.extra("duckdb") for name in ("query", "demo")}
+    return [
+        pytest.param(words, id=" ".join(words), marks=needs.get("".join(words[:1]), ()))
+        for words in lines
+    ]
+
+
+@pytest.mark.parametrize("words", cases(WRONG))
 def test_wrong_usage_is_2_and_says_what_would_be_right(
     cli: Cli, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,9 +82,13 @@ def test_wrong_usage_is_2_and_says_what_would_be_right(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [["tail", "x"], ["query", "select 1", "x"], ["doctor", "x"],
-                                   ["upload", "x", "--table", "/t"], ["demo", "--input", "x"]],
-                         ids=" ".join)  # fmt: skip
+UNKNOWN = [
+    ["tail", "x"], ["query", "select 1", "x"], ["doctor", "x"], ["upload", "x", "--table", "/t"],
+    ["demo", "--input", "x"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", cases(UNKNOWN))
 def test_an_error_is_one_json_document_too(cli: Cli, words: list[str]) -> None:
     """With --json a script finds on stdout what people find on stderr."""
     said = cli(*words, "--json")
