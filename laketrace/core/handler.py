@@ -93,9 +93,13 @@ class Handler:
         return put if self.sink.local else lambda line, ns: self._guarded(put, line, ns)
 
     def _put(self, level: Level) -> Callable[[Line, int], None]:
-        if self.queue is None:
+        queue = self.queue
+        if queue is None:
             return self.sink.append
-        return self.queue.put_now if level.no >= ERROR.no else self.queue.put
+        put = queue.put_now if level.no >= ERROR.no else queue.put
+        if getattr(self.sink, "asks_user", False):  # who may log, which the sink has to see
+            return lambda line, ns: queue.put_or_pass(put, line, ns)
+        return put
 
     def _guarded(self, put: Callable[[Line, int], None], line: Line, ns: int) -> None:
         if self._key in _inside.sinks:

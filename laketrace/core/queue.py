@@ -143,6 +143,16 @@ class RecordQueue:
         else:
             _writer.ring()
 
+    def put_or_pass(self, put: Callable[[Line, int], None], line: Line, ns: int) -> None:
+        """`put` a line, or give it to the sink at once where it is logged below the sink itself.
+
+        For a sink that calls a function of the user's for each line: each would bring another one.
+        """
+        if self._drainer == get_ident():
+            self.sink.append(line, ns)
+        else:
+            put(line, ns)
+
     def _has_room(self, line: Line, ns: int) -> bool:
         """Make room as the policy says; where there is none, the line is dealt with here."""
         if self._direct:

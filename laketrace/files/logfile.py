@@ -76,10 +76,18 @@ class LogFile:
         """The path of the active file."""
         return self._holding.path
 
+    @property
+    def asks_user(self) -> bool:
+        """Whether a function of the user's is asked before each line."""
+        return bool(self._asks)
+
     # -- before a line is written -------------------------------------------------------------
 
-    def _attend(self, line: bytes, ns: int) -> None:
-        """See to the file: mend, open, reopen, rotate. Raises `OSError` where there is none."""
+    def _attend(self, line: bytes, ns: int, ask: bool) -> None:
+        """See to the file: mend, open, reopen, rotate. Raises `OSError` where there is none.
+
+        `ask` is whether a rotation callable of the user is asked: not for what it logs itself.
+        """
         if self._aside is not None:  # left by an interrupt
             self._let_in(self._aside)
         if self._file.torn:
@@ -91,11 +99,11 @@ class LogFile:
             return
         elif file.state() != "here":
             self._reopen(ns)
-        if self._is_new_file_due(line, ns):
+        if self._is_new_file_due(line, ns, ask):
             self._rotate(ns)
         self._set_window(ns)
 
-    def _is_new_file_due(self, line: bytes, ns: int) -> bool:
+    def _is_new_file_due(self, line: bytes, ns: int, ask: bool) -> bool:
         file = self._file
         size = file.size()
         if ns < file.began:  # the clock was moved back
@@ -106,7 +114,8 @@ class LogFile:
                 self._set_began(file, ns)
             return False
         full = self._limit is not None and size + len(line) > self._limit
-        return (full or due or self._is_asked_for(line)) and time.monotonic() >= self._retry_at
+        wanted = full or due or (ask and self._is_asked_for(line))
+        return wanted and time.monotonic() >= self._retry_at
 
     def _is_asked_for(self, line: bytes) -> bool:
         """Whether a rotation callable of the user wants a new file before this line."""

@@ -207,7 +207,7 @@ class FileSink(LogFile):
             while lines:
                 try:
                     if not self._closed:
-                        self._attend(lines[0], ns)
+                        self._attend(lines[0], ns, lines is not self._waiting)
                     self._put(lines, most, accounts)
                 except Exception as fault:
                     self._fail(lines, fault, accounts)
