@@ -257,11 +257,12 @@ def test_a_segment_is_not_compressed_before_its_last_writer_has_left_it(tmp_path
     """A thread that was about to write when the file was rotated writes, and it is archived."""
     log = make_log(tmp_path, compression="gz")
     log.info("row", n=0)
-    file = log.handlers[1].sink._file  # type: ignore[attr-defined]
+    sink = log.handlers[1].sink
+    file = sink._file  # type: ignore[attr-defined]
     line = log.log_file_path.read_bytes().replace(b'"n":0', b'"n":1')
     file.count_in()
 
-    log.finish_segment()
+    sink.rotate()  # type: ignore[attr-defined]
     early = janitor.wait(None, 0.2)
     os.write(file.descriptor, line)
     file.count_out()
