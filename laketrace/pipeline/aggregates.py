@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 from laketrace.pipeline.figures import Figure, NotKnown, Own
 
+_NTZ = "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"
 REPEATED = (
     "whether values are repeated takes a second pass over the data, which expect(second_pass=True) "
     "allows"
@@ -50,7 +51,7 @@ def aggregate(functions: Any, figure: Figure, kinds: dict[str, str]) -> Any:
         return functions.count(functions.when(offends, 1))
     column = column_of(functions, name)
     if figure.kind in ("min", "max"):
-        return getattr(functions, figure.kind)(column)
+        return _extreme(functions, getattr(functions, figure.kind), column, kinds[name])
     if figure.kind == "newest":
         if kinds[name] not in ("timestamp", "timestamp_ntz", "date"):
             raise NotKnown(f"{name} is of type {kinds[name]}, which is no time")
@@ -58,6 +59,17 @@ def aggregate(functions: Any, figure: Figure, kinds: dict[str, str]) -> Any:
     if figure.kind == "distinct":
         return functions.approx_count_distinct(column)
     raise NotKnown(f"{REPEATED} ({name})")
+
+
+def _extreme(functions: Any, pick: Any, column: Any, kind: str) -> Any:
+    """An extreme; times as numbers or texts, since Spark 3.5 would give objects of the JVM."""
+    if kind == "timestamp":
+        return functions.unix_micros(pick(column))
+    if kind == "date":
+        return pick(column).cast("string")
+    if kind == "timestamp_ntz":
+        return functions.date_format(pick(column), _NTZ)
+    return pick(column)
 
 
 def column_of(functions: Any, name: str) -> Any:
@@ -111,12 +123,19 @@ def _sample(functions: Any, figure: Figure, kinds: dict[str, str]) -> Any:
 
 def plain(figure: Figure, value: Any, kinds: dict[str, str]) -> Any:
     """What Spark gave for a figure, as a value of Python."""
-    if figure.kind == "newest" and value is not None:
-        return value / 1_000_000
     if figure.kind == "sample":
         return [json.loads(line) for line in value.splitlines()]
-    if isinstance(value, datetime) and kinds.get(figure.column or "") == "timestamp":
-        return value.astimezone(timezone.utc)  # pyspark gives it in the local time zone
+    if value is None:
+        return None
+    if figure.kind == "newest":
+        return value / 1_000_000
+    kind = kinds.get(figure.column or "") if figure.kind in ("min", "max") else None
+    if kind == "timestamp":
+        return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=value)
+    if kind == "date":
+        return date.fromisoformat(value)
+    if kind == "timestamp_ntz":
+        return datetime.fromisoformat(value)
     return value
 
 

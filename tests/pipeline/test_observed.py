@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -340,3 +340,22 @@ def test_the_newest_time_is_what_it_is_in_any_zone(session: Any, log: Logger) ->
 
     (told,) = records(log, "expectation")
     assert told["passed"] is True and told["observed"] == pytest.approx(7200, abs=60)
+
+
+def test_extremes_of_times_are_times(session: Any, log: Logger) -> None:
+    """Instants with their zone, local times without one, days; nothing of the JVM's own."""
+    data = session.sql(
+        "SELECT date'2026-11-20' AS day, timestamp_ntz'2026-11-20 12:00:00.5' AS local, "
+        "timestamp_seconds(1700000000) AS at"
+    )
+
+    with log.run("daily") as run, run.stage("bronze") as stage:
+        stage.expect("since", column="at", min=datetime(2023, 11, 14, tzinfo=timezone.utc))
+        stage.expect("until", column="day", max=date(2026, 11, 19))
+        stage.observe(data, name="orders", min_max=["day", "local", "at"]).collect()
+
+    told = figures(log)
+    assert told[("dq.orders.max", "day")] == "2026-11-20"
+    assert told[("dq.orders.min", "local")] == "2026-11-20 12:00:00.500000"
+    assert told[("dq.orders.min", "at")] == "2023-11-14 22:13:20+00:00"
+    assert [item["passed"] for item in records(log, "expectation")] == [True, False]
