@@ -262,4 +262,4 @@ def test_every_record_is_in_exactly_one_place():
 @pytest.mark.slow
 def test_every_record_is_in_exactly_one_place_in_long_histories():
     """Many, and longer ones."""
-    histories(examples=40, steps=40)
+    histories(examples=12, steps=30)
