@@ -359,3 +359,14 @@ def test_extremes_of_times_are_times(session: Any, log: Logger) -> None:
     assert told[("dq.orders.min", "local")] == "2026-11-20 12:00:00.500000"
     assert told[("dq.orders.min", "at")] == "2023-11-14 22:13:20+00:00"
     assert [item["passed"] for item in records(log, "expectation")] == [True, False]
+
+
+def test_the_job_goes_on_with_a_server_that_cannot_observe(sail: Any, log: Logger) -> None:
+    """Sail has no `CollectMetrics`; it is asked before the action, which then does without."""
+    with log.run("daily") as run, run.stage("bronze") as stage:
+        stage.expect("few", column="id", max=3)
+        rows = stage.observe(sail.range(10), name="orders", nulls=["id"]).collect()
+
+    assert len(rows) == 10 and figures(log) == {}
+    assert "Spark cannot observe" in unknown(log)["pipeline.bronze.orders.row_count"]
+    assert [item["passed"] for item in records(log, "expectation")] == [None]
