@@ -68,8 +68,8 @@ class _Janitor:
     def submit(self, key: str, work: Callable[[], None]) -> None:
         job = _Job(key, work)
         with self._lock:
-            self._jobs.put(job)
-            self._last[key] = job
+            self._last[key] = job  # nothing, not even an interrupt, comes between this line
+            self._jobs.put(job)  # and the call in this one
         self._start()
 
     def wait(self, key: str | None, timeout: float) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -278,3 +279,26 @@ except KeyboardInterrupt:
 
     assert (exit_code, said) == (0, "")
     assert numbers_of(tmp_path) == list(range(1000))
+
+
+def test_a_job_whose_submission_is_interrupted_is_waited_for() -> None:
+    """Whatever an interrupt cuts off of `submit`, `wait` returns only when the job is done."""
+    point, reached = 1, True
+    while reached:
+        slow, done = threading.Event(), []
+        janitor.submit("first", lambda slow=slow: slow.wait(10))  # type: ignore[misc]
+        job = lambda done=done: done.append(1)  # noqa: E731
+        reached = interrupted(lambda job=job: janitor.submit("key", job), point)  # type: ignore[misc]
+
+        early = janitor.wait("key", 0)
+        slow.set()
+
+        assert janitor.wait("key", 10)
+        assert janitor.wait("first", 10)
+        finished = list(done)
+        janitor.submit("last", lambda: None)
+        assert janitor.wait("last", 10)
+        assert finished == done, f"point {point}"
+        assert not (early and done), f"point {point}"
+        point += 1
+    assert point > 3
