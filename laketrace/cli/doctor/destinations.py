@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from laketrace.cli.doctor.disk import nothing_left
@@ -110,8 +111,11 @@ def _probe(
             try:
                 target.send(name, lambda: io.BytesIO(_PROBE), len(_PROBE))
                 back = b"".join(target.receive(name))
-            finally:
-                target.remove(name)
+            except Exception:
+                with suppress(Exception):  # what is told is the first error
+                    target.remove(name)
+                raise
+            target.remove(name)
     except MissingExtraError as error:
         return _missing(what, error)
     except Exception as error:

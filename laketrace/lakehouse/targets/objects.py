@@ -12,6 +12,7 @@ uploader does.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -45,10 +46,11 @@ class ObjectTarget:
         seconds = timedelta(seconds=self._timeout(size))
         client: dict[str, Any] = {"timeout": seconds, "connect_timeout": seconds}
         config = {}
-        for name, value in self._options.items():
+        for name, value in {**_client_variables(), **self._options}.items():
             plain = name.lower().removeprefix("aws_").removeprefix("azure_")
             if plain in _CLIENT:
-                client[plain] = value in (True, "true", "True", "1")
+                said = str(value).lower()
+                client[plain] = said in ("true", "1") if plain.startswith("allow_") else value
             elif not name.lower().startswith(_TABLE_ONLY):
                 config[name.lower()] = value
         kind = {"s3": "S3Store", "gs": "GCSStore"}.get(self._location.scheme, "AzureStore")
@@ -111,6 +113,12 @@ class ObjectTarget:
             self._obstore.delete(self._store(), name)
         except FileNotFoundError:
             pass
+
+
+def _client_variables() -> dict[str, str]:
+    """The usual variables for a connection: obstore reads none once it is given any option."""
+    names = {f"{cloud}_{option}".upper() for cloud in ("aws", "azure") for option in _CLIENT}
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
 def _watched(parts: Iterator[bytes], size: int, timeout: Timeout) -> Iterator[bytes]:
