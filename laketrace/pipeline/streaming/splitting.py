@@ -31,9 +31,9 @@ _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 _OWN = re.compile(r"laketrace\[([A-Z_]+)\] ([^\n]*?)(?= SQLSTATE: |\n|\Z)")
 _CLASS = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\]")
 _NOT_THE_ROWS = re.compile(
-    r"CANCELL?ED|InterruptedException|SparkContext was shut|OutOfMemoryError|ExecutorLostFailure"
-    r"|FetchFailed|Py4JNetworkError|StatusCode\.UNAVAILABLE|is part of .* cancelled",
-    re.I,
+    r"JOB_CANCELL?ED|OPERATION_CANCELL?ED|StatusCode\.(?:CANCELLED|UNAVAILABLE)"
+    r"|Job \d+ cancelled|InterruptedException|SparkContext was shut|OutOfMemoryError"
+    r"|ExecutorLostFailure|FetchFailed|Py4JNetworkError"
 )
 _STACK = re.compile(r"\s*(?:JVM stacktrace:|\n\s*at [\w.$]+\()")
 _BY_CONTENT = ("struct", "array", "map", "variant", "interval", "void", "null", "object")
