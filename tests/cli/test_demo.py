@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.lakehouse.logs import rows_in
+from tests.support.faults import FullDisk
+from tests.support.processes import ROOT
 
 from .conftest import Cli, Said
 
@@ -144,6 +148,29 @@ def test_a_directory_that_cannot_be_made_is_an_error(laketrace: Cli, files: Path
     said = laketrace("demo", "--input", files, "--dir", files / "first.csv" / "d")
 
     assert said.code == 1 and "first.csv" in said.err and len(said.err.splitlines()) == 1
+
+
+@with_flights
+def test_a_full_disk_ends_it_with_its_reason(laketrace: Cli, full_disk: FullDisk) -> None:
+    """No traceback of ours: one line says that there is no space, and the code is 1."""
+    full_disk.make_room()
+
+    said = laketrace("demo", "--dir", f"{full_disk}/demo")
+
+    assert said.code == 1 and "No space left" in said.err.splitlines()[-1]
+    assert "Traceback" not in said.err
+
+
+def test_a_reader_that_has_enough_is_no_error(files: Path, tmp_path: Path) -> None:
+    """`laketrace demo | head` is quiet."""
+    demo = f"{sys.executable} -m laketrace demo --input {files} --dir {tmp_path / 'demo'}"
+
+    done = subprocess.run(
+        ["bash", "-c", f"{demo} | head -n 2; echo $PIPESTATUS"],
+        env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert done.stdout.splitlines()[-1] == "0" and done.stderr == ""
 
 
 @pytest.mark.extra("pyspark", "delta")

@@ -29,7 +29,18 @@ class Pipeline:
         self._log = log
 
     def run(self, tell: Callable[[float, float], None]) -> int:
-        """All stages; the number of rows. `tell` gets the number of steps done and in all."""
+        """All stages; the number of rows. `tell` gets the number of steps done and in all.
+
+        Raises `InputError` for data that cannot be loaded, or a disk that is full.
+        """
+        try:
+            return self._stages(tell)
+        except Exception as error:  # every error of DuckDB's, whatever the data is
+            self._log.exception("pipeline failed")
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"the pipeline failed: {reason}") from None
+
+    def _stages(self, tell: Callable[[float, float], None]) -> int:
         batches = self._recipe.batches
         steps = 2 * len(batches) + 1
         rows = 0
@@ -56,12 +67,7 @@ class Pipeline:
 
     def _bronze(self, batch: Batch, log: Logger) -> int:
         begin = time.perf_counter()
-        try:
-            source = self._write(f"select * from {batch.source}", "bronze", batch.name)
-        except Exception as error:  # every error of DuckDB's, whatever the file is
-            log.exception("batch cannot be read")
-            reason = str(error).partition("\n")[0]
-            raise InputError(f"{batch.name} cannot be read: {reason}") from None
+        source = self._write(f"select * from {batch.source}", "bronze", batch.name)
         columns = [str(row[0]) for row in self._duck.execute(f"describe from {source}").fetchall()]
         counts = ", ".join(f"count(*) - count({name(column)})" for column in columns)
         rows, *nulls = self._duck.execute(f"select count(*), {counts} from {source}").fetchone()

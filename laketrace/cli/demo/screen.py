@@ -13,6 +13,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 from laketrace.cli.terminal import Output
 from laketrace.core.clean import field_text
@@ -77,8 +78,9 @@ class Screen:
 
     def show(self, message: Message) -> None:
         """Show a record: the sink."""
-        sys.stdout.write(message)
-        sys.stdout.flush()
+        with suppress(BrokenPipeError):  # the next heading finds it too, and ends the demo
+            sys.stdout.write(message)
+            sys.stdout.flush()
 
     def _fields(self, record: Record) -> Iterator[str]:
         """The fields, as many as fit in a line; one that does not fit any is cut."""

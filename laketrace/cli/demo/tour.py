@@ -169,7 +169,8 @@ class Tour:
             progress("asking") as bar,
         ):
             engine = Engine(folder, bar)
-            engine.over_table(Query(sql), self._table)
+            with engine.errors():
+                engine.over_table(Query(sql), self._table)
         text = io.StringIO()
         write_table(engine, text)
         for line in text.getvalue().splitlines():
