@@ -104,10 +104,10 @@ class Lake:
 
     def run(self, session: Any, log: Logger, transform: Any, **kwargs: Any) -> Any:
         """Start the stream and wait until it has done what there is; casts fail as in Spark 4."""
-        with strict(session):  # the query has a copy
+        with strict(session):
             df = read_stream(session, self.cfg, self.source, "json")
             query = write_stream(df, self.cfg, self.table, transform=transform, log=log, **kwargs)
-        query.awaitTermination(240)
+            query.awaitTermination(240)
         return query
 
     def good(self, session: Any) -> list[int]:
