@@ -61,7 +61,8 @@ def inheritable_thread_target(target: Any) -> Callable[..., Any]:
     if type(target).__name__ != "SparkSession":
         return keep_context(inherit(target))
     if not pyspark.__version__.startswith("3."):
-        return lambda function: keep_context(inherit(target)(function))
+        inheriting = inherit(target)
+        return lambda function: keep_context(inheriting(function))
     if is_connect(target):  # there 3.5 has nothing to inherit
         return keep_context
     return lambda function: keep_context(inherit(function))
