@@ -8,7 +8,8 @@ snapshot of its own and then skips what is at or below the version that it finds
 that holds one unit (`plan`) is in the table whole or not at all, whoever put it there. A commit of
 several units may be there in part; who writes it has to leave out what the table has.
 
-Units of small segments are put together until they are worth a commit. Memory: two units.
+Units of small segments are put together until they are worth a commit, and a commit stays below
+the 128 MiB that a server of Spark Connect takes in one message. Memory: a unit and a half.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Commit(Generic[T]):
 
     def is_full(self, position: Position) -> bool:
         """Whether it should be committed before anything of `position` comes to it."""
-        return self.size >= UNIT_BYTES and position != self.position
+        return self.size >= UNIT_BYTES // 2 and position != self.position
 
 
 def commits_of(

@@ -46,7 +46,7 @@ def frame_maker(session: Any) -> Frames:
     if hasattr(type(session.range(0)), "toArrow"):  # new together with Arrow tables as a source
         try:
             return _ArrowFrames(session)
-        except ImportError:  # classic Spark runs without pyarrow
+        except ImportError:  # classic Spark runs without pyarrow, or asks for a newer one
             pass
     return _RowFrames(session)
 
@@ -58,6 +58,7 @@ class _ArrowFrames:
         self._session = session
         self._fast = import_module("laketrace.lakehouse.fast_rows")
         self._table = import_module("pyarrow").Table
+        self.frame([self._fast.batch_of([(None,) * len(NAMES)])])  # an older pyarrow raises here
 
     def make(self, place: Place) -> Callable[[Block], Iterable[Any]]:
         made: Callable[[Block], Iterable[Any]] = self._fast.Transformer(place).batches

@@ -20,7 +20,7 @@ An engine that takes the options and ignores them (Sail does) would double recor
 first commit a session has to skip an empty one that the table knows; one that does not is refused,
 and so is one that does not know Delta's statements. Spark has no time limits: each call is given
 up when the time of the upload is over, and may still succeed then, which does no harm. Memory: a
-commit of about 32 MiB of lines.
+commit, at most 48 MiB of lines.
 """
 
 from __future__ import annotations
@@ -185,10 +185,10 @@ class SparkTable:
             marks = [uuid4().hex, uuid4().hex]
             for mark in marks:
                 self.write(self._frames.frame([]), app_id, version, mark)
-            seen = [self.has_landed(mark) for mark in marks]
-            if seen[1]:
+            landed = self.marks()
+            if marks[1] in landed:
                 break
-            if seen[0]:
+            if marks[0] in landed:
                 _trusted[self._session].add(self._sql)
                 return
         raise EngineRefused(
@@ -196,10 +196,11 @@ class SparkTable:
             f"so an upload that is tried again would double records. {_INSTEAD}"
         )
 
-    def has_landed(self, mark: str) -> bool:
-        """Whether a commit with this mark is among the newest ones."""
+    def marks(self) -> set[str]:
+        """The marks of the newest commits, see `write`."""
         history = self._session.sql(f"DESCRIBE HISTORY {self._sql} LIMIT {_SEEN}")
-        return any(mark in (row["userMetadata"] or "") for row in history.collect())
+        texts = [row["userMetadata"] or "" for row in history.collect()]
+        return {text.rpartition(" ")[2] for text in texts}
 
     # -- the rows ------------------------------------------------------------------------------
 
@@ -234,7 +235,7 @@ class SparkTable:
     def write(self, frame: Any, app_id: str, version: int, mark: str = "") -> None:
         """Append rows in one commit, unless the table has this version of `app_id` or a later one.
 
-        `mark` is what `has_landed` will find it by.
+        `mark` is what `marks` will tell it by.
         """
         writer = frame.write.format("delta").mode("append")
         writer = writer.option("txnAppId", app_id).option("txnVersion", str(version))
