@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from laketrace.files.compression import open_archive
 from laketrace.files.segment import ARCHIVES, Segment
 
-BLOCK_BYTES = 1536 << 10
+BLOCK_BYTES = 1 << 20
 PIECE_BYTES = 16 << 20
 _SETTLED_SECONDS = 10.0
 

@@ -89,7 +89,7 @@ cpu = -1.0
 next_ = begin = time.perf_counter()
 count = 0
 while next_ < begin + seconds:
-    if cpu < 0 and next_ > begin + 3:  # what is loaded once is loaded
+    if cpu < 0 and next_ > begin + 14:  # the first upload is over, and what it loads is loaded
         cpu, since = used(), time.perf_counter()
     for number in range(20):
         log.info("table loaded", table="orders", rows=number, batch="2026-11-21", source="erp")
@@ -196,7 +196,7 @@ def test_background_shipping(tmp_path):
                       "upload_table": str(tmp_path / f"table{turn}")}),
         ):  # fmt: skip
             folder = str(tmp_path / f"{name}{turn}")
-            shares[name].append(measure(STEADY, folder, json.dumps(more), "40"))
+            shares[name].append(measure(STEADY, folder, json.dumps(more), "45"))
 
     share = 100 * (min(shares["with"]) - min(shares["without"]))
     show("shipping 1,000 records/s every 10 s", share, "% of one core", "<= 2")
