@@ -68,6 +68,7 @@ _ABSENT = re.compile(
 _FOREIGN = re.compile(
     r"DATA_SOURCE_NOT_FOUND|ailed to find (?:the )?data source|UNSUPPORTED_DATASOURCE"
 )
+_EXITING = "after interpreter shutdown"  # gRPC needs threads, which an exit does not give any more
 _FINAL = frozenset(("AnalysisException", "ParseException"))
 _REFUSES = frozenset(
     ("ParseException", "IllegalArgumentException", "UnsupportedOperationException")
@@ -146,6 +147,11 @@ class SparkTable:
         except Exception as error:
             if _ABSENT.search(str(error)):
                 return None
+            if _EXITING in str(error):
+                raise EngineRefused(
+                    f"Spark Connect can write {self.shown} no more, because the interpreter exits. "
+                    f"Close the logger before (`with get_logger(...)`). {_INSTEAD}"
+                ) from error
             if type(error).__name__ in _REFUSES or _FOREIGN.search(str(error)):
                 raise EngineRefused(
                     f"the Spark session cannot write {self.shown}, because it has no Delta Lake "
