@@ -25,7 +25,7 @@ MODULES = {
     "interop": "`logging`, warnings and uncaught exceptions come in.",
     "runtime": "Where this process runs, and which run it belongs to.",
     "security": "Helpers for data on its way elsewhere. No logger needs them.",
-    "spark": "Stages, streams and worker logs. Nothing here starts or stops Spark.",
+    "spark": "Stages, streams, worker logs, files loaded. Nothing here starts or stops Spark.",
     "lakehouse": "Finished segments on their way into the lakehouse, exactly once.",
     "pipeline": "Runs, stages and metrics: ordinary records that can be read afterwards.",
     "monitor": "Memory, throughput, Prometheus and the health of the log; extra `monitor`.",
