@@ -1,7 +1,8 @@
 """Files that jobs have shipped become rows of a table, loaded by one Spark job: `spark.load`.
 
-Floor 7. Stands on: lakehouse.columns, lakehouse.file_rows, lakehouse.options, lakehouse.retry,
-lakehouse.tables.names, lakehouse.tables.shape, lakehouse.tables.spark, lakehouse.targets.
+Floor 7. Stands on: core.notice, lakehouse.columns, lakehouse.file_rows, lakehouse.options,
+lakehouse.retry, lakehouse.tables.names, lakehouse.tables.shape, lakehouse.tables.spark,
+lakehouse.targets.
 
 A structured stream lists the target and remembers in its checkpoint which files it has seen; each
 of its batches is some files, which the executors read, and one commit. What makes that exactly
@@ -22,6 +23,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from laketrace.core.notice import say
 from laketrace.lakehouse.columns import NAMES, ddl
 from laketrace.lakehouse.file_rows import COLUMNS, copy_at, rows_of_files
 from laketrace.lakehouse.options import make_options
@@ -32,6 +34,7 @@ from laketrace.lakehouse.tables.spark import SparkTable, is_lost_race, path_for_
 from laketrace.lakehouse.targets import parse_target
 
 _TRIES = 30
+_LARGEST = 2_000_000_000  # bytes of a file; an array of the JVM has less than 2 GiB
 _FILES = "path STRING, modificationTime TIMESTAMP, length BIGINT, content BINARY"
 _FOR_EVER = "36500d"  # a file is new when it was not seen, however old it is
 
@@ -53,7 +56,7 @@ def start_loading(
         .option("maxFilesPerTrigger", str(files))
         .option("maxFileAge", _FOR_EVER)
         .load(place)
-        .select("path")
+        .select("path", "length")
     )
     writer = found.writeStream.foreachBatch(_Batch(order.table)).option("checkpointLocation", kept)
     if trigger is not None:
@@ -83,8 +86,16 @@ class _Batch(NamedTuple):
     table: TableName
 
     def __call__(self, files: Any, number: int) -> None:
-        paths = [row["path"] for row in files.collect()]
-        segments = {path: copy.segment for path in paths if (copy := copy_at(path)) is not None}
+        segments: dict[str, str] = {}
+        for row in files.collect():
+            copy = copy_at(row["path"])
+            if copy is not None and row["length"] > _LARGEST:
+                say(
+                    f"{row['path']} was left out: Spark hands over no file of {row['length']:,} "
+                    "bytes. Bring it to the table with laketrace upload, from where it was written."
+                )
+            elif copy is not None:
+                segments[row["path"]] = copy.segment
         if segments:
             spark = files.sparkSession
             table = SparkTable(self.table, spark)
@@ -105,5 +116,5 @@ def _load(spark: Any, table: SparkTable, segments: dict[str, str]) -> None:
     mark = uuid4().hex
     # Greater than that of any other load, since the table has grown by one version with each.
     table.write(lacking, LOADER, table.version() + 1, mark)
-    if not table.has_landed(mark):
+    if mark not in table.marks():
         raise _Skipped

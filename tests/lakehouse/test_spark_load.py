@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from laketrace.errors import ConfigError
-from laketrace.lakehouse import tables, upload
+from laketrace.lakehouse import loader, tables, upload
 from laketrace.lakehouse.tables.spark import SparkTable
 from laketrace.spark import load
 from tests.lakehouse.logs import LogDir, expected, lines_in, record, rows_in
@@ -141,6 +141,24 @@ def test_other_files_are_left_alone(spark, tmp_path):
     load(spark, target, table, checkpoint)
 
     assert Counter(len(row["segment"]) for row in rows_in(table)) == Counter({59: 5})
+
+
+def test_a_file_that_spark_cannot_hand_over_stops_nothing(spark, tmp_path, monkeypatch, capsys):
+    """It is left out and said, the others are loaded, and an uploader may bring it."""
+    monkeypatch.setattr(loader, "_LARGEST", 2000)
+    target, table, checkpoint = places(tmp_path)
+    log = LogDir(str(tmp_path / "logs")).fill(2)
+    log.add([record(number) for number in range(100)])
+    upload(log.path, target)
+
+    load(spark, target, table, checkpoint)
+    loaded = len(rows_in(table))
+    report = upload(log.path, target, table)
+
+    assert loaded == 13
+    assert "was left out" in capsys.readouterr().err
+    assert report.ok, report
+    assert lines_in(rows_in(table)) == expected(log)
 
 
 def test_a_wrong_place_is_said_before_anything_begins(tmp_path):
