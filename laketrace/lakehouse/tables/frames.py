@@ -90,7 +90,7 @@ class _RowFrames:
         return lambda block: rows_of(block, place)
 
     def frame(self, batches: list[Row]) -> Any:
-        return self._session.createDataFrame(batches, ddl(), verifySchema=False)
+        return self._session.createDataFrame(batches, ddl())
 
     def rows_by_segment(self, batches: list[Row]) -> dict[str, int]:
         return dict(Counter(row[_SEGMENT] for row in batches))
