@@ -191,17 +191,11 @@ def empty_method(folder: str) -> Line:
 
 
 def laketrace(folder: str, logger: str = "orders_etl", **settings: Any) -> Line:
-    """LakeTrace as installed: with orjson where it is there."""
+    """LakeTrace, which uses the standard library alone."""
     get_logger = importlib.import_module("laketrace").get_logger
     settings = {"log_dir": folder, "stdout": False, "rotation": "100 GB", **settings}
     log = get_logger(logger, settings, run_id=RUN)
     return _loguru_style(log.bind(**BOUND), log.flush, log.close)
-
-
-def laketrace_stdlib(folder: str, **settings: Any) -> Line:
-    """LakeTrace on the standard library alone: orjson cannot be imported."""
-    sys.modules["orjson"] = None  # type: ignore[assignment]
-    return laketrace(folder, **settings)
 
 
 def laketrace_1(folder: str) -> Line:
@@ -334,8 +328,7 @@ CONTENDERS: dict[str, Callable[..., Line]] = {
     "floor, orjson's own datetime": floor_native,
     "bare os.write": bare_write,
     "empty method": empty_method,
-    "laketrace": laketrace_stdlib,
-    "laketrace + orjson": laketrace,
+    "laketrace": laketrace,
     "laketrace 1.0.2": laketrace_1,
     "structlog + orjson": structlog,
     "loguru serialize": loguru,

@@ -121,36 +121,31 @@ def _bursts(plan: Plan) -> list[Figure]:
     cases = {
         "sync": {"name": "laketrace", "settings": {}},
         "enqueue": {"name": "laketrace", "settings": queue},
-        "sync, orjson": {"name": "laketrace + orjson", "settings": {}},
-        "enqueue, orjson": {"name": "laketrace + orjson", "settings": queue},
         "loguru enqueue": {"name": "loguru serialize, enqueue", "settings": {}},
     }
     samples = in_turn(
         plan, burst_process, {key: {**case, **plan.blocking} for key, case in cases.items()}
     )
-    figures = []
-    for suffix in ("", ", orjson"):
-        queued, sync = f"enqueue{suffix}", f"sync{suffix}"
-        figures += [
-            ratio(
-                samples,
-                f"{queued}: caller's median over sync",
-                (queued, "caller"),
-                (sync, "caller"),
-                scenario="enqueue",
-                goal="≤ 1.0",
-                holds=at_most(1.0),
-            ),
-            ratio(
-                samples,
-                f"{queued}: end-to-end rate over sync",
-                (sync, "end"),
-                (queued, "end"),
-                scenario="enqueue",
-                goal="≥ 1.0",
-                holds=at_least(1.0),
-            ),
-        ]
+    figures = [
+        ratio(
+            samples,
+            "enqueue: caller's median over sync",
+            ("enqueue", "caller"),
+            ("sync", "caller"),
+            scenario="enqueue",
+            goal="≤ 1.0",
+            holds=at_most(1.0),
+        ),
+        ratio(
+            samples,
+            "enqueue: end-to-end rate over sync",
+            ("sync", "end"),
+            ("enqueue", "end"),
+            scenario="enqueue",
+            goal="≥ 1.0",
+            holds=at_least(1.0),
+        ),
+    ]
     for name in cases:
         for key, what in (("caller", "caller's median"), ("end", "a record, end to end")):
             times = [ns / 1000 for ns in samples.values(name, key)]

@@ -60,13 +60,10 @@ def one_process(folder: str, name: str, pairs: int, patience: float) -> dict[str
 
 def run(plan: Plan) -> list[Figure]:
     pairs = 8 if plan.processes >= 9 else 3
-    names = ("laketrace", "laketrace + orjson")
-    cases = {name: {"name": name, "pairs": pairs, "patience": 2 * plan.patience} for name in names}
-    samples = in_turn(plan, one_process, cases)
-    figures = []
-    for name in names:
-        what = f"{name}: throughput with rotation at 10 MB over without"
-        trouble = samples.trouble.get(name, "")
-        values = samples.values(name, "share")
-        figures.append(summary("rotation", what, values, "×", "≥ 0.98", at_least(0.98), trouble))
-    return figures
+    name = "laketrace"
+    case = {"name": name, "pairs": pairs, "patience": 2 * plan.patience}
+    samples = in_turn(plan, one_process, {name: case})
+    what = f"{name}: throughput with rotation at 10 MB over without"
+    trouble = samples.trouble.get(name, "")
+    values = samples.values(name, "share")
+    return [summary("rotation", what, values, "×", "≥ 0.98", at_least(0.98), trouble)]

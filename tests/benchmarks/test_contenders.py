@@ -17,7 +17,6 @@ pytestmark = pytest.mark.bench
 _NEEDS = {
     "floor": "orjson",
     "floor, orjson's own datetime": "orjson",
-    "laketrace + orjson": "orjson",
     "structlog + orjson": "structlog",
     "loguru serialize": "loguru",
     "loguru serialize, enqueue": "loguru",
@@ -25,7 +24,7 @@ _NEEDS = {
 }
 _WRITERS = [name for name in CONTENDERS if name != "empty method"]
 # These set up their library for the whole process; the benchmark gives each its own.
-_HERE = ["floor", "bare os.write", "laketrace + orjson", "stdlib + json"]
+_HERE = ["floor", "bare os.write", "laketrace", "stdlib + json"]
 
 
 def _need(name: str) -> None:

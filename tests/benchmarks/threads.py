@@ -92,7 +92,6 @@ def run(plan: Plan) -> list[Figure]:
         "bare os.write": {"name": "bare os.write", "settings": {}},
         "floor": {"name": "floor", "settings": {}},
         "sync": {"name": "laketrace", "settings": {}},
-        "sync, orjson": {"name": "laketrace + orjson", "settings": {}},
         "enqueue": {"name": "laketrace", "settings": {"enqueue": True}},
         "structlog + orjson": {"name": "structlog + orjson", "settings": {}},
         "loguru serialize": {"name": "loguru serialize", "settings": {}},
@@ -106,15 +105,14 @@ def run(plan: Plan) -> list[Figure]:
 def _figures(samples: Samples, names: list[str]) -> list[Figure]:
     figures = []
     floor = samples.values("floor", "kept")
-    for name in ("sync", "sync, orjson"):
-        kept = samples.values(name, "kept")
-        shares = [mine / theirs for mine, theirs in zip(kept, floor, strict=False)]
-        trouble = samples.trouble.get(name, "")
-        what = f"{name}: kept by {THREADS} threads, over what encode + bare os.write keeps"
-        figures.append(summary("threads", what, shares, "×", "≥ 0.9", at_least(0.9), trouble))
-        p99 = samples.values(name, "p99")
-        what = f"{name}: p99 of a call, {THREADS} threads"
-        figures.append(summary("threads", what, p99, "µs", "≤ 1000", at_most(1000), trouble))
+    kept = samples.values("sync", "kept")
+    shares = [mine / theirs for mine, theirs in zip(kept, floor, strict=False)]
+    trouble = samples.trouble.get("sync", "")
+    what = f"sync: kept by {THREADS} threads, over what encode + bare os.write keeps"
+    figures.append(summary("threads", what, shares, "×", "≥ 0.9", at_least(0.9), trouble))
+    p99 = samples.values("sync", "p99")
+    what = f"sync: p99 of a call, {THREADS} threads"
+    figures.append(summary("threads", what, p99, "µs", "≤ 1000", at_most(1000), trouble))
     queued = samples.values("enqueue", "kept")
     trouble = samples.trouble.get("enqueue", "")
     what = f"enqueue: kept by {THREADS} threads of the one-thread rate"
