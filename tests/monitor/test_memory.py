@@ -193,14 +193,17 @@ def test_source_that_hangs_holds_nobody_up(log: Logger, monkeypatch: pytest.Monk
     monkeypatch.setitem(SOURCES, "spark", hanging)
     monkeypatch.setattr(memory_module, "_PATIENCE", 0.05)
     monitor = MemoryMonitor(log).start()
-    assert asked.wait(60)
+    thread = monitor._thread
+    assert asked.wait(60) and thread is not None
 
     with monitor.track("load"):
         pass
     monitor.stop()
 
     assert monitor.components["load"]["runs"] == 1
+    assert thread.is_alive()
     let_go.set()
+    thread.join(60)
 
 
 def test_a_source_that_fails_is_named_and_the_others_go_on(
