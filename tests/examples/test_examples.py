@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,6 @@ for call in calls:
 CALLS = (
     "example_fabric_notebook.py",
     "example_databricks_job.py nightly-7",
-    "example_multi_stage_pipeline.py",
     "example_5_unified_spark_logging.py",
     "example_fabric_spark_job.py 500",
 )
@@ -108,14 +108,47 @@ def test_databricks_job(run: Any) -> None:
     assert failed["exception"]["error_class"].startswith("UNRESOLVED_COLUMN")
 
 
-def test_multi_stage_pipeline(run: Any) -> None:
-    """Every record of a stage bears its name, and each stage ends well."""
-    _, records = run("example_multi_stage_pipeline.py")
+@pytest.mark.slow
+def test_multi_stage_pipeline(spark_environ: dict[str, str], tmp_path: Path) -> None:
+    """The flights go through bronze, silver and gold, as the page of the example shows it."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "example_multi_stage_pipeline.py")],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        cwd=tmp_path,
+        env={**os.environ, **spark_environ, "LAKETRACE_LOG_DIR": str(tmp_path / "logs")},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    records = read(tmp_path / "logs")
 
-    stages = [record["stage"] for record in records if record.get("event") == "stage_ended"]
-    assert stages == ["bronze", "silver", "gold"]
-    (cleaned,) = [record for record in records if record["message"] == "orders cleaned"]
-    assert (cleaned["stage"], cleaned["rows_in"], cleaned["rows_out"]) == ("silver", 1000, 900)
+    ended = [record for record in records if record.get("event") == "stage_end"]
+    assert [(record["stage"], record["status"]) for record in ended] == [
+        ("landing", "ok"), ("bronze", "ok"), ("silver", "ok"), ("gold", "ok")
+    ]  # fmt: skip
+    told = {
+        (record["metric_name"], record.get("dims", {}).get("column")): record["metric_value"]
+        for record in records
+        if "metric_name" in record
+    }
+    assert told["pipeline.landing.files_landed", None] == 12
+    assert told["pipeline.bronze.dead_letters", None] == 1
+    assert told["pipeline.silver.flights.row_count", None] == 336_775
+    assert told["dq.flights.null_percent", "dep_time"] == pytest.approx(100 * 8255 / 336_775, 0.01)
+    progress = [record for record in records if record.get("event") == "stream_progress"]
+    assert sum(record["rows"] for record in progress) == 336_776
+    missed = [record for record in records if record.get("passed") is False]
+    assert [record["expectation"] for record in missed] == ["each aircraft is known"]
+    assert "memory_snapshot" in [record.get("event") for record in records]
+    page = Path(ROOT, "docs/how-to/multi-stage-pipeline.md").read_text("utf-8")
+    (shown,) = re.findall(r'```text title="Output"\n(.*?)```', page, re.S)
+    assert _timeless(shown) == _timeless(done.stdout)
+
+
+def _timeless(text: str) -> list[str]:
+    """The lines of an output without seconds, and without the widths that follow from them."""
+    lines = re.sub(r"\b\d+\.\d+(?= s\b|  )", "...", text).splitlines()
+    return [" ".join(line.split()) for line in lines if line.strip()]
 
 
 def test_unified_spark_logging(run: Any) -> None:
