@@ -75,7 +75,8 @@ def spark_4(session: nox.Session) -> None:
     """The newest Spark that Delta supports."""
     session.chdir(ROOT)
     session.install("-e", ".[test]", *LOCKED)
-    session.run("pytest", "-m", "spark and not slow and not bench", *session.posargs)
+    what = ("tests/spark", "tests/runtime") if not session.posargs else session.posargs
+    session.run("pytest", "-m", "spark and not slow and not bench", *what)
 
 
 @nox.session(name="spark-3.5", python=nearest("3.11", "3.10"))

@@ -20,6 +20,8 @@ import pytest
 from laketrace import get_logger
 from laketrace.files.segment import find_segments, segment_name
 
+from .shown import show
+
 pytestmark = [pytest.mark.bench, pytest.mark.extra("duckdb"), pytest.mark.timeout(900)]
 SEGMENT_MB = 128
 TOTAL_MB = int(os.environ.get("LAKETRACE_BENCH_MB", "1024"))
@@ -112,9 +114,6 @@ def test_query_keeps_up_with_read_json(question: str, segments: Path, tmp_path: 
         (min(turn[side][0] for turn in turns), min(turn[side][1] for turn in turns))
         for side in (0, 1)
     )
-    print(
-        f"\n{question}, {TOTAL_MB} MB: {wall:.2f} s against {their_wall:.2f} s = "
-        f"{wall / their_wall:.2f} x; CPU {cpu:.2f} s against {their_cpu:.2f} s = "
-        f"{cpu / their_cpu:.2f} x (goal {GOAL:g})"
-    )
-    assert wall / their_wall <= GOAL
+    what = f"{question}, {TOTAL_MB} MB, {wall:.2f} s against {their_wall:.2f} s"
+    show(what, wall / their_wall, "x", at_most=GOAL)
+    show(f"{question}, processor time", cpu / their_cpu, "x")

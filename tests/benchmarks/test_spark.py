@@ -21,6 +21,8 @@ import pytest
 from laketrace import Logger, detect_runtime, get_logger
 from tests.support.processes import ROOT
 
+from .shown import show
+
 pytestmark = pytest.mark.bench
 ROWS = 1_000_000
 TURNS = 7
@@ -35,10 +37,6 @@ import laketrace.runtime as runtime
 runtime.detect_runtime()
 print((time.process_time() - began) * 1000)
 """
-
-
-def show(what: str, value: float, unit: str, goal: float) -> None:
-    print(f"\n{what}: {value:.3f} {unit} (goal {goal:g})")
 
 
 def best(call: Callable[[], object], number: int) -> float:
@@ -61,8 +59,8 @@ def test_pickled_logger() -> None:
     finally:
         log.close()
 
-    show("pickled logger", size, "bytes", 400)
-    show("pickled logger with two fields, beside them", more, "bytes", 400)
+    show("pickled logger", size, "bytes", at_most=400)
+    show("pickled logger with two fields, beside them", more, "bytes", at_most=400)
     assert size <= 400 and more <= 400
 
 
@@ -84,8 +82,7 @@ def test_cold_detection(module: str) -> None:
         for _ in range(TURNS)
     ]
 
-    show(f"cold detection {module}", sorted(taken)[TURNS // 2], "ms", 5)
-    assert sorted(taken)[TURNS // 2] <= 5
+    show(f"cold detection {module}", sorted(taken)[TURNS // 2], "ms", at_most=5)
 
 
 def test_warm_detection() -> None:
@@ -95,8 +92,7 @@ def test_warm_detection() -> None:
 
     taken = best(detect_runtime, 2000) * 1e6
 
-    show("warm detection", taken, "µs", 1)
-    assert taken <= 1
+    show("warm detection", taken, "µs", at_most=1)
 
 
 @pytest.mark.extra("pyspark")
@@ -112,8 +108,7 @@ def test_progress_event_of_a_stream(tmp_path: Any) -> None:
     finally:
         log.close()
 
-    show("progress event", taken, "µs", 200)
-    assert taken <= 200
+    show("progress event", taken, "µs", at_most=200)
 
 
 def test_filtered_call_in_a_udf(spark: Any) -> None:
@@ -140,5 +135,5 @@ def test_filtered_call_in_a_udf(spark: Any) -> None:
     without, with_call = (min(turn[index] for turn in turns) for index in (0, 1))
 
     print(json.dumps([[round(value, 3) for value in turn] for turn in turns]))
-    show("UDF over 1,000,000 rows, with : without a filtered call", with_call / without, "x", 1.10)
-    assert with_call / without <= 1.10
+    what = "UDF over 1,000,000 rows, with : without a filtered call"
+    show(what, with_call / without, "x", at_most=1.10)

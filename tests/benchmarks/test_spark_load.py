@@ -17,6 +17,8 @@ from laketrace.lakehouse import upload
 from laketrace.spark import load
 from tests.lakehouse.logs import LogDir, record
 
+from .shown import show
+
 pytestmark = [pytest.mark.bench, pytest.mark.extra("pyarrow")]
 
 SEGMENTS = 12
@@ -75,10 +77,10 @@ def test_load_against_what_one_writes_by_hand(spark: Any, tmp_path: Any) -> None
 
     rates = {name: size / min(seconds) for name, seconds in taken.items()}
     ratio = rates["load"] / rates["by hand"]
-    print(f"\n{size:.0f} MB: {rates}, seconds {taken}; load at {ratio:.2f} (goal {GOAL})")
+    show(f"load of {size:.0f} MB beside a job written by hand", ratio, "x", at_least=GOAL)
+    show("load", rates["load"], "MB/s")
     counts = [
         spark.read.format("delta").load(f"file:{tmp_path}/table0{name}").count()
         for name in ("", "-hand")
     ]
     assert counts[0] == counts[1]
-    assert ratio >= GOAL
