@@ -198,7 +198,7 @@ def test_background_shipping(tmp_path):
                       "upload_table": str(tmp_path / f"table{turn}")}),
         ):  # fmt: skip
             folder = str(tmp_path / f"{name}{turn}")
-            shares[name].append(measure(STEADY, folder, json.dumps(more), "11" if SHORT else "45"))
+            shares[name].append(measure(STEADY, folder, json.dumps(more), "18" if SHORT else "45"))
 
     share = 100 * (min(shares["with"]) - min(shares["without"]))
     show("shipping 1,000 records/s every 10 s", share, "% of one core", at_most=2)
