@@ -51,7 +51,8 @@ def test_missing_table(session: Any, logged: Any) -> None:
     assert told["error_class"] == "TABLE_OR_VIEW_NOT_FOUND"
     assert told.get("sqlstate", "42P01") == "42P01"
     assert "sqlstate" in told or tells_no_states(session)
-    assert told["message_parameters"]["relationName"] == "`no_such_table`"  # 4.2 adds searchPath
+    parameters = told.get("message_parameters", {})  # 4.2 adds searchPath, Connect 3.5 sends none
+    assert parameters.get("relationName") == "`no_such_table`" or tells_no_states(session)
     assert told["type"].endswith("AnalysisException")
 
 

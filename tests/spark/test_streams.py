@@ -176,8 +176,8 @@ def test_connect_3_says_that_its_listeners_are_elsewhere(
     listener = log.watch_streams(spark_connect)
     log.watch_streams(spark_connect)
     try:
-        stream = spark_connect.readStream.format("rate-micro-batch").load()
-        query = stream.writeStream.format("noop").trigger(availableNow=True).start()
+        source = spark_connect.readStream.format("rate-micro-batch").option("rowsPerBatch", 10)
+        query = source.load().writeStream.format("noop").trigger(availableNow=True).start()
         assert query.awaitTermination(120)
     finally:
         stop_watching(spark_connect, listener)
