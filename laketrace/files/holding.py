@@ -150,6 +150,8 @@ class Holding:
         while any(os.path.lexists(path + suffix) for suffix in ("", *ARCHIVES)):
             number += 1
             path = self._path_of(stem, (stamp, number))
+        if self._owner is not None:
+            self._owner.use((stamp, number))
         return Segment(path, stem, stamp, number, "")
 
     def _path_of(self, stem: str, key: Key) -> str:

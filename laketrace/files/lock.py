@@ -5,6 +5,10 @@ Floor 2. Stands on: files.segment.
 The lock is on a file of its own that is never replaced, so that a rotation cannot open a gap in
 it. `flock` belongs to the open file, not to the process: a forked child closes its copy of the
 descriptor and thereby leaves the lock with its parent.
+
+The file's text is the last key that the stem has used, noted before a segment gets it. Once a
+segment is uploaded and deleted nothing else tells of it, and what a dead process left active must
+not get its name: it would pass for uploaded.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from laketrace.files.segment import (
     JournalLine,
     Key,
     find_segments,
+    key_text,
+    parse_key,
     read_journal,
     sidecar,
     write_journal,
@@ -28,6 +34,9 @@ try:
     import fcntl as _fcntl
 except ImportError:  # Windows
     _fcntl = None
+
+
+_KEY_BYTES = 32
 
 
 class Ownership:
@@ -51,8 +60,8 @@ class Ownership:
 
     def remove(self) -> None:
         """Remove an empty active file and the sidecars of the stem, and give the lock back."""
-        sidecars = [sidecar(self.log_dir, self.stem, kind) for kind in ("stream", "done", "lock")]
-        for path in [self.path, *sidecars]:
+        kinds = ("ledger", "stream", "done", "lock")  # the lock last: it keeps others out
+        for path in [self.path, *(sidecar(self.log_dir, self.stem, kind) for kind in kinds)]:
             try:
                 os.unlink(path)
             except OSError:
@@ -72,6 +81,19 @@ class Ownership:
             return stat.S_ISREG(os.lstat(self.path).st_mode)
         except OSError:
             return True
+
+    def use(self, key: Key) -> None:
+        """Note that a segment is about to get `key`."""
+        try:  # in place, and always as long: a full disk takes it too
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, key_text(key).ljust(_KEY_BYTES).encode())
+        except OSError:
+            pass  # a disk that was full at the first time; the segments on it tell too
+
+    def last_used(self) -> Key:
+        """The key noted last, by whichever process."""
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        return parse_key(os.read(self._descriptor, _KEY_BYTES).decode("ascii", "replace").strip())
 
     def journal(self) -> list[JournalLine]:
         """The journal of the stem."""

@@ -49,10 +49,9 @@ class Finding(NamedTuple):
 
 
 def last_key(owner: Ownership) -> Key:
-    """The greatest key that a stem has ever used, as far as the disk still tells."""
-    segments = find_segments(owner.log_dir, owner.stem)
-    used = [item.key for item in segments] + [line.after for line in owner.journal()]
-    return max(used, default=("", 0))
+    """The greatest key that a stem has ever used."""
+    segments = [item.key for item in find_segments(owner.log_dir, owner.stem)]
+    return max([owner.last_used(), *segments, *(line.after for line in owner.journal())])
 
 
 def repair(owner: Ownership, make_line: LineMaker) -> list[Finding]:
@@ -161,6 +160,7 @@ def finish(owner: Ownership, now_ns: int, last: Key) -> Key:
     except OSError:
         return last
     key = next_key(now_ns, last)
+    owner.use(key)
     os.rename(owner.path, os.path.join(owner.log_dir, segment_name(owner.stem, key)))
     return key
 

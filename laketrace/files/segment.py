@@ -4,9 +4,11 @@ Floor 2. Stands on: nothing.
 
     <log_dir>/<stem>.log                                 the active file
     <log_dir>/<stem>.log.<YYYYMMDD_HHMMSS>[.<n>][.gz]     a segment: finished, never written again
-    <log_dir>/.laketrace/<stem>.lock                     locked by the process that writes the stem
+    <log_dir>/.laketrace/<stem>.lock                     locked by the process that writes the stem;
+                                                         the last key used
     <log_dir>/.laketrace/<stem>.stream                   journal: one line a process start
     <log_dir>/.laketrace/<stem>.done                     segments whose upload is confirmed
+    <log_dir>/.laketrace/<stem>.ledger                   what is uploaded where (`lakehouse.ledger`)
 
 The stamp is UTC. (stamp, n) only grows within a stem, also when the clock jumps back. A stem is
 the logger's name made safe, with `.<pid>` for a second process or a forked child.
@@ -188,7 +190,7 @@ def next_key(now_ns: int, last: Key) -> Key:
 
 
 def sidecar(log_dir: str, stem: str, kind: str) -> str:
-    """The path of what is kept beside a stem: `lock`, `stream` or `done`."""
+    """The path of what is kept beside a stem: `lock`, `stream`, `done` or `ledger`."""
     return os.path.join(log_dir, SIDECARS, f"{stem}.{kind}")
 
 

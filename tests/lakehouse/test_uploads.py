@@ -452,3 +452,37 @@ def test_an_archive_that_only_another_python_reads_stays_and_is_reported(tmp_pat
 def delta_version(table: str) -> int:
     deltalake = pytest.importorskip("deltalake")
     return int(deltalake.DeltaTable(table).version())
+
+
+AHEAD = """
+import os, sys
+from datetime import datetime, timezone
+from laketrace import get_logger, upload
+from laketrace.testing import ManualClock
+log_dir, target, table = sys.argv[1:]
+with ManualClock(datetime(2040, 1, 1, tzinfo=timezone.utc)):
+    log = get_logger("orders", log_dir=log_dir, stdout=False, upload_at_exit=False)
+log.info("row", n=1)
+log.finish_segment()
+assert upload(log_dir, target=target, table=table, delete_after=True).segments == 1
+log.info("row", n=2)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("by", ["upload", "start"])
+def test_what_a_dead_process_left_never_gets_the_name_of_a_segment_that_is_gone(
+    tmp_path, target, table, by
+):
+    """Also where its clock was ahead: under an old name it would pass for uploaded, and be lost."""
+    log_dir = str(tmp_path / "logs")
+    subprocess.run([sys.executable, "-c", AHEAD, log_dir, target, table], timeout=60, check=False)
+    if by == "start":
+        settings = {"upload_target": target, "upload_at_exit": False}
+        laketrace.get_logger("orders", log_dir=log_dir, stdout=False, **settings).close()
+
+    report = upload(log_dir, target=target, table=table)
+
+    assert report.ok
+    rows = [row for row in rows_in(table) if row["message"] == "row"]
+    assert sorted(json.loads(row["fields"])["n"] for row in rows) == [1, 2]

@@ -50,7 +50,7 @@ def test_queries_are_logged_from_start_to_end(
             .option("checkpointLocation", str(tmp_path)).trigger(availableNow=True).start()
         )  # fmt: skip
         assert query.awaitTermination(120)
-        wait_for(lambda: records.having(event="stream_ended"))
+        wait_for(lambda: records.having(event="stream_ended", query_id=str(query.id)))
     finally:
         stop_watching(session_4, listener)
 
@@ -81,12 +81,12 @@ def test_failed_query_has_the_class_of_its_error(
         query = bad.writeStream.format("noop").trigger(availableNow=True).start()
         with pytest.raises(Exception, match="DIVIDE_BY_ZERO"):
             query.awaitTermination(120)
-        wait_for(lambda: records.having(event="stream_failed"))
+        wait_for(lambda: records.having(event="stream_failed", query_id=str(query.id)))
     finally:
         stop_watching(session_4, listener)
         session_4.conf.unset("spark.sql.ansi.enabled")
 
-    (failed,) = records.having(event="stream_failed")
+    (failed,) = records.having(event="stream_failed", query_id=str(query.id))
     assert failed.level == "ERROR"
     assert "Division by zero" in failed.extra["error"]
     assert failed.extra["error_class"] in ("DIVIDE_BY_ZERO", "STREAM_FAILED")
@@ -104,11 +104,11 @@ def test_state_and_watermark_are_told(spark: SparkSession, log: Logger, records:
         ).count()  # fmt: skip
         query = counts.writeStream.format("noop").trigger(availableNow=True).start()
         assert query.awaitTermination(120)
-        wait_for(lambda: records.having(event="stream_ended"))
+        wait_for(lambda: records.having(event="stream_ended", query_id=str(query.id)))
     finally:
         stop_watching(spark, listener)
 
-    told = records.having(event="stream_progress")[0].extra
+    told = records.having(event="stream_progress", query_id=str(query.id))[0].extra
     assert told["state_rows"] >= 1
     assert told["late_rows"] == 0
     assert "watermark" in told
@@ -123,14 +123,13 @@ def test_idle_query_is_told(session_4: Any, log: Logger, records: Records, tmp_p
     try:
         stream = session_4.readStream.schema("id long").json(str(tmp_path))
         query = stream.writeStream.queryName("waiting").format("noop").start()
-        wait_for(lambda: records.having(event="stream_idle"))
+        mine = str(query.id)
+        wait_for(lambda: records.having(event="stream_idle", query_id=mine))
         query.stop()
-        wait_for(lambda: records.having(event="stream_ended"))
+        wait_for(lambda: records.having(event="stream_ended", query_id=mine))
     finally:
         stop_watching(session_4, listener)
         session_4.conf.unset(interval) if before is None else session_4.conf.set(interval, before)
-
-    assert records.having(event="stream_idle")[0].extra["query_id"] == str(query.id)
 
 
 def test_listener_of_the_users_own_keeps_its_context(session_4: Any, log: Logger) -> None:
