@@ -12,6 +12,7 @@ Threads: the stages of a run end side by side. What goes wrong costs the event, 
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import traceback
@@ -191,17 +192,18 @@ class _Make:
 
         if seen is None or not seen.schema:
             return {}
-        fields = [schema.SchemaDatasetFacetFields(name, kind) for name, kind in seen.schema]
+        fields = [schema.SchemaDatasetFacetFields(str(name), kind) for name, kind in seen.schema]
         return {"schema": schema.SchemaDatasetFacet(fields, **self._by)}
 
     def _columns(self, seen: Seen, metrics: Any) -> dict[str, Any]:
-        """The figures of columns; extremes are numbers in OpenLineage."""
+        """The figures of columns; extremes are finite numbers in OpenLineage, of JSON."""
         made = {}
         for name, figures in seen.columns.items():
             facts = {"nullCount": figures.get("nulls"), "distinctCount": figures.get("distinct")}
             for kind in ("min", "max"):
-                if isinstance(figures.get(kind), (int, float)):
-                    facts[kind] = figures[kind]
+                value = figures.get(kind)
+                if type(value) is int or (isinstance(value, float) and math.isfinite(value)):
+                    facts[kind] = value
             made[name] = metrics(**facts)
         return made
 

@@ -141,6 +141,22 @@ def test_events_have_the_form_that_the_official_schemas_give(log: Logger, fails:
                     assert_published(module_of(name), name, facet)
 
 
+def test_what_is_no_number_and_no_name_in_json_is_left_out_or_made_one(log: Logger) -> None:
+    """Extremes of true and false or without end, and columns that are numbered."""
+    receiver = Receiver()
+    rows = [{"paid": True, "rate": float("inf"), 0: 5}, {"paid": False, "rate": 1.5, 0: 7}]
+
+    with log.run("daily", lineage=receiver) as run, run.stage("bronze") as stage:
+        stage.observe(rows, name="orders", min_max=["paid", "rate"])
+    outbox.drain(10)
+
+    (read,) = receiver.events[-1]["inputs"]
+    assert [field["name"] for field in read["facets"]["schema"]["fields"]] == ["paid", "rate", "0"]
+    columns = read["inputFacets"]["dataQualityMetrics"]["columnMetrics"]
+    extremes = {name: (each.get("min"), each.get("max")) for name, each in columns.items()}
+    assert extremes == {"paid": (None, None), "rate": (1.5, None)}
+
+
 def module_of(name: str) -> str:
     """The module of the client that was generated from the schema of this name."""
     from openlineage.client import generated
