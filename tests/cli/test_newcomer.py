@@ -1,4 +1,4 @@
-"""The first two lines of the README, for somebody who has Python and nothing else."""
+"""The first command line of the README, for somebody who has Python and nothing else."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.extra("build"), pytest.mark.timeout(
 
 
 def test_the_command_line_of_the_readme_works(tmp_path: Path) -> None:
-    """`pip install 'laketrace[demo]'` and `laketrace demo`, in an environment that was empty."""
+    """`pip install 'laketrace[demo]' && laketrace demo`, in an environment that was empty."""
     readme = Path(ROOT, "README.md").read_text("utf-8")
-    (block,) = re.findall(
-        r"^```bash\n(pip install 'laketrace\[demo\]'\nlaketrace demo\n)", readme, re.M
+    (line,) = re.findall(
+        r"^```bash\n(pip install 'laketrace\[demo\]' && laketrace demo)\n", readme, re.M
     )
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), ROOT]
     subprocess.run(build, check=True, capture_output=True, timeout=200)
     (wheel,) = tmp_path.glob("*.whl")
     venv.create(tmp_path / "venv", with_pip=True)
-    script = "set -e\n. venv/bin/activate\n" + block.replace("laketrace[", f"{wheel}[")
+    script = "set -e\n. venv/bin/activate\n" + line.replace("laketrace[", f"{wheel}[")
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     done = subprocess.run(
