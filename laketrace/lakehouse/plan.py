@@ -34,6 +34,7 @@ _STAMP = "%Y%m%d_%H%M%S"
 
 # How much longer a segment may be than its archive; only for the size of commits.
 _RATIO = {"": 1, ".gz": 15, ".zip": 15, ".bz2": 20, ".xz": 25, ".zst": 20}
+_UNKNOWN = 1 << 62  # of a segment that has been compressed or removed since it was listed
 
 
 class Position(NamedTuple):
@@ -104,7 +105,8 @@ def next_commit(segments: Sequence[Segment], after: Position | None, limit: int)
             first = after.unit + 1 if segment.key == after.key else LAST_UNIT + 1
         if first > LAST_UNIT:
             continue
-        size = segment.size * _RATIO[segment.suffix] - first * UNIT_BYTES
+        stored = segment.size
+        size = stored * _RATIO[segment.suffix] - first * UNIT_BYTES if stored else _UNKNOWN
         if first and size <= 0 and not segment.suffix:
             continue  # its last unit is in the table
         if size > room:

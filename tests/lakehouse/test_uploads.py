@@ -243,6 +243,34 @@ def test_a_segment_larger_than_a_commit_arrives_in_several(log, table, monkeypat
     assert delta_version(table) > 10
 
 
+@pytest.mark.parametrize("fate", ["compressed", "removed"])
+def test_a_segment_that_changes_between_its_commits_is_not_taken_for_whole(
+    log, table, monkeypatch, fate
+):
+    """Compressed, the rest of it arrives all the same; removed, it is reported."""
+    monkeypatch.setattr("laketrace.lakehouse.plan.UNIT_BYTES", 700)
+    monkeypatch.setattr(delta_rs, "COMMIT_BYTES", 1500)
+    path = log.add([record(number) for number in range(40)])
+
+    def step(passed):
+        if passed == "committed" and os.path.exists(path):
+            with open(path, "rb") as plain, gzip.open(f"{path}.gz", "wb") as packed:
+                packed.write(plain.read())
+            os.unlink(path)
+            if fate == "removed":
+                os.unlink(f"{path}.gz")
+
+    monkeypatch.setattr(delta_rs, "step", step)
+    report = upload(log.path, table=table)
+
+    if fate == "compressed":
+        assert report.ok and (report.segments, report.records) == (1, 40)
+        assert lines_in(rows_in(table)) == expected(log)
+    else:
+        assert "is gone" in report.failed[0].reason and not report.segments
+        assert read_done(log.path, "orders") == frozenset()
+
+
 def test_uploaders_with_other_commit_sizes_do_not_double_a_unit(log, table, monkeypatch):
     """Where a commit ends is no promise to the next uploader; the version is."""
     monkeypatch.setattr("laketrace.lakehouse.plan.UNIT_BYTES", 700)
