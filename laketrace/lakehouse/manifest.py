@@ -45,8 +45,12 @@ def _write(target: Target, stream: Stream, folder: str, plans: list[Planned]) ->
         return
     data = _text(stream, folder, [entries[name] for name in sorted(entries)])
     if own and target.overwrites:
-        target.replace(f"{folder}/{next(reversed(own))}", data)
-        return
+        try:
+            target.replace(f"{folder}/{next(reversed(own))}", data)
+            return
+        except OSError:
+            if target.overwrites:
+                raise
     _write_new(target, folder, names, data)
     for name in own:
         if _number(name):

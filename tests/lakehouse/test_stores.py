@@ -175,6 +175,20 @@ def test_a_mount_that_refuses_nearly_everything_gets_each_segment_once(log, fuse
     assert set(manifested_in(target)) == set(log.files)
 
 
+def test_killed_before_the_manifest_of_a_mount_is_written_it_is_written_anew(log, fuse_mount):
+    """The next upload has nothing to copy and finds out by the manifest that nothing is renamed."""
+    target = os.path.join(fuse_mount, "logs")
+    upload(log.path, target)
+    log.add([record(77)])
+    upload_elsewhere(log.path, "copied", target=target)
+
+    report = upload(log.path, target, retries=0)
+
+    assert report.ok, report
+    assert copies_in(target) == log.files
+    assert set(manifested_in(target)) == set(log.files)
+
+
 @pytest.mark.parametrize("operation", ["close", "write", "open"])
 def test_a_mount_that_fails_is_tried_again_and_told(log, fuse_mount, operation):
     """An error on close is an error; what did not arrive is sent when the mount is well again."""

@@ -30,7 +30,9 @@ class Target(Protocol):
     """The place as messages may show it; never with a secret."""
 
     overwrites: bool
-    """Whether a small file can be replaced in one step, so that readers see old or new."""
+    """Whether a small file can be replaced in one step, so that readers see old or new.
+
+    That it cannot may turn out when it is tried."""
 
     def sizes(self, folder: str) -> dict[str, int]:
         """The names of the files directly in a folder, with their sizes; {} for no folder."""

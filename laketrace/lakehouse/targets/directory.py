@@ -114,6 +114,10 @@ class DirectoryTarget:
         try:
             _write_bytes(temporary, data)
             os.replace(temporary, path)
+        except OSError as error:
+            if error.errno in _NOT_KNOWN:  # a mount without renames
+                self.overwrites = False
+            raise
         finally:
             _discard(temporary)
 
