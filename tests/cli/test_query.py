@@ -67,6 +67,19 @@ def test_copies_and_the_table_give_the_same_as_the_files(cli: Cli, logs: Path) -
     assert set(answers[0][0]) == set(NAMES)
 
 
+def test_a_segment_and_its_copy_below_are_asked_once(cli: Cli, logs: Path) -> None:
+    """Where the copies of a log go into its own directory, nothing is doubled or left out."""
+    assert upload(logs, target=logs).ok
+    for path in sorted(logs.glob("*.gz"))[:2]:  # of these only the copies are left
+        path.unlink()
+    (logs / "orders.log").write_text('{"n":1}\n')
+
+    said = cli("query", 'select count(*) n, count(distinct (segment, "offset")) d from logs', logs,
+               "--json")  # fmt: skip
+
+    assert said.document == [{"n": 61, "d": 61}]
+
+
 @pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zip"])
 def test_every_archive_can_be_asked(cli: Cli, tmp_path: Path, ending: str) -> None:
     """Also those that DuckDB itself cannot read."""

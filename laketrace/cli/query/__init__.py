@@ -83,10 +83,13 @@ def _ask(engine: Engine, query: Query, place: str | None) -> None:
     if place is not None and _is_table(place):
         engine.over_table(query, place)
         return
-    files = list_copies(place) if place is not None and os.path.isdir(place) else []
-    if not files:
-        files = list_files(_logs(place), named=query.may_name("segment"))
-    engine.over_files(query, files)
+    copies = list_copies(place) if place is not None and os.path.isdir(place) else []
+    if not copies:
+        engine.over_files(query, list_files(_logs(place), named=query.may_name("segment")))
+        return
+    files = list_files(find_logs(place), named=True)  # a log whose copies go to its own directory
+    here = {file.name for file in files}
+    engine.over_files(query, [*files, *(copy for copy in copies if copy.name not in here)])
 
 
 def _is_table(place: str) -> bool:
