@@ -118,6 +118,18 @@ def test_drops_and_torn_lines_are_in_the_accounts(cli: Cli, tmp_path: Path) -> N
     assert said.document["logs"][0]["account"]["dropped"] == {"queue_full": dropped}
 
 
+def test_records_that_a_full_disk_has_cost_are_in_the_accounts(cli: Cli, tmp_path: Path) -> None:
+    """What was removed before its upload, as the log tells it, is a problem with its number."""
+    with get_logger("orders", log_dir=tmp_path / "logs", stdout=False) as log:
+        log.error("the disk is full", event="unsent_removed", records=12)
+
+    said = cli("doctor", tmp_path / "logs", "--json")
+
+    (removed,) = (item for item in found(said, "log orders") if item["state"] == "problem")
+    assert "12 records were removed unsent" in removed["text"] and removed["remedy"]
+    assert said.code == 1 and said.document["logs"][0]["account"]["removed"] == 12
+
+
 def test_a_process_that_was_killed_is_seen(cli: Cli, tmp_path: Path) -> None:
     """What a dead writer left active is a note with what finishes it."""
     code = (

@@ -32,7 +32,7 @@ from laketrace.lakehouse.source import SegmentFile, SegmentGone
 _LONG_HOURS = 1.0
 _CHUNK_BYTES = 1 << 20
 _HEAD = b'{"timestamp":"'
-_TOLD = (b'"event":"records_dropped"', b'"event":"torn_line"')
+_TOLD = (b'"event":"records_dropped"', b'"event":"torn_line"', b'"event":"unsent_removed"')
 
 
 class Account:
@@ -43,6 +43,7 @@ class Account:
         self.torn = 0
         self.mended = 0
         self.dropped: dict[str, int] = {}
+        self.removed = 0
         self.damaged: list[str] = []
         self.last = ""
 
@@ -65,6 +66,8 @@ class Account:
     def _note(self, fields: dict[str, Any]) -> None:
         if fields.get("event") == "torn_line":
             self.mended += 1
+        elif fields.get("event") == "unsent_removed" and isinstance(fields.get("records"), int):
+            self.removed += fields["records"]
         elif fields.get("event") == "records_dropped" and isinstance(fields.get("dropped"), dict):
             for reason, number in fields["dropped"].items():
                 if isinstance(number, int):
@@ -91,7 +94,8 @@ class Log(NamedTuple):
             **self._asdict(),
             "account": {
                 "records": counted.records, "torn": counted.torn, "mended": counted.mended,
-                "dropped": counted.dropped, "damaged": counted.damaged,
+                "dropped": counted.dropped, "removed": counted.removed,
+                "damaged": counted.damaged,
             },
         }  # fmt: skip
 
@@ -220,6 +224,11 @@ def _findings(directory: str, log: Log) -> Iterator[Finding]:
         yield Finding(
             PROBLEM, what, f"the logger had to drop records: {reasons}",
             "Raise queue_size or overflow_timeout, or log less in the hot loop.",
+        )  # fmt: skip
+    if account.removed:
+        yield Finding(
+            PROBLEM, what, f"the disk was full, and {account.removed} records were removed unsent",
+            "Free space or upload more often (upload_every), and look at what uploads fail with.",
         )  # fmt: skip
     for text in account.damaged:
         yield Finding(
