@@ -99,6 +99,15 @@ class Ownership:
         """The journal of the stem."""
         return read_journal(self.log_dir, self.stem)
 
+    def is_copied(self) -> bool:
+        """Whether the last stream was drawn elsewhere: this directory is a copy."""
+        lines = self.journal()
+        return bool(lines) and lines[-1].inode not in (0, self._inode)
+
+    @property
+    def _inode(self) -> int:
+        return os.fstat(self._descriptor).st_ino
+
     def begin_stream(self, last: Key, now_ns: int, logger_name: str) -> JournalLine:
         """Draw a stream for what this process writes from now on, after the segment `last`.
 
@@ -114,7 +123,7 @@ class Ownership:
             for line, end in zip(lines, ends, strict=False)
             if any(line.after < key <= end for key in keys)
         ]
-        line = JournalLine(uuid4().hex, last, now_ns, os.getpid(), logger_name)
+        line = JournalLine(uuid4().hex, last, now_ns, os.getpid(), logger_name, self._inode)
         write_journal(self.log_dir, self.stem, [*kept, line])
         return line
 

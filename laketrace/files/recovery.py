@@ -153,12 +153,18 @@ def _clean_archives(owner: Ownership) -> list[Finding]:
 
 
 def finish(owner: Ownership, now_ns: int, last: Key) -> Key:
-    """Make a segment of the active file of a stem; the key used, or `last` when it is empty."""
+    """Make a segment of the active file of a stem; the key used, or `last` when it is empty.
+
+    In a copied directory it gets a stream of its own: the stream that it comes from may go on
+    elsewhere, and there another segment may have this key, or one between this and the last.
+    """
     try:
         if os.path.islink(owner.path) or not os.path.getsize(owner.path):
             return last
     except OSError:
         return last
+    if owner.is_copied():
+        owner.begin_stream(last, now_ns, owner.journal()[-1].logger_name)
     key = next_key(now_ns, last)
     owner.use(key)
     os.rename(owner.path, os.path.join(owner.log_dir, segment_name(owner.stem, key)))

@@ -195,13 +195,17 @@ def sidecar(log_dir: str, stem: str, kind: str) -> str:
 
 
 class JournalLine(NamedTuple):
-    """From which key on the segments of a stem belong to a stream."""
+    """From which key on the segments of a stem belong to a stream.
+
+    `inode` is that of the stem's lock where the stream was drawn; 0 where nothing tells.
+    """
 
     stream: str
     after: Key
     at: int
     pid: int
     logger_name: str
+    inode: int = 0
 
 
 def parse_key(text: str) -> Key:
@@ -232,7 +236,9 @@ def read_journal(log_dir: str, stem: str) -> list[JournalLine]:
             line: dict[str, Any] = json.loads(text)
             key = parse_key(str(line["after"]))
             name = str(line.get("logger_name", ""))
-            lines.append(JournalLine(str(line["stream"]), key, line["at"], line["pid"], name))
+            inode = int(line.get("inode", 0))
+            stream = str(line["stream"])
+            lines.append(JournalLine(stream, key, line["at"], line["pid"], name, inode))
         except (ValueError, KeyError, TypeError):
             continue
     return lines

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import laketrace
 from laketrace.lakehouse import ledger, upload, uploader
 from laketrace.lakehouse.options import make_options
 from laketrace.lakehouse.retry import Deadline
@@ -51,6 +52,29 @@ def test_two_machines_with_copies_of_a_directory_double_nothing(tmp_path):
     assert lines_in(rows_in(places["table"])) == expected(log)
     assert copies_in(places["target"]) == log.files
     assert set(manifested_in(places["target"])) == set(log.files)
+
+
+@pytest.mark.parametrize("first", ["copy", "original"])
+def test_a_copy_of_a_log_that_goes_on_takes_nothing_from_it(tmp_path, first):
+    """What was active when a directory was copied has a stream of its own there."""
+    table = str(tmp_path / "table")
+    here, there = str(tmp_path / "here"), str(tmp_path / "there")
+    log = laketrace.get_logger("copied", log_dir=here, stdout=False)
+    log.info("before", n=1)
+    shutil.copytree(here, there)
+    log.info("after", n=2)
+    log.finish_segment()
+    upload(there, target=str(tmp_path / "target"))  # finishes what is active in the copy
+
+    for folder in (there, here) if first == "copy" else (here, there):
+        assert upload(folder, table=table).ok
+    log.close()
+
+    rows = rows_in(table)
+    streams = {row["segment"][:32]: [] for row in rows}
+    for row in sorted(rows, key=lambda row: row["offset"]):
+        streams[row["segment"][:32]].append(row["message"])
+    assert sorted(streams.values()) == [["before"], ["before", "after"]]
 
 
 def test_without_locks_uploaders_of_one_directory_double_nothing(tmp_path, monkeypatch):
