@@ -14,8 +14,9 @@ In `<log_dir>/.laketrace/`:
 
 The first plan for a segment counts, whoever appends another one: so two uploaders of one
 directory send the same bytes under the same name. A torn line is passed over. Losing the ledger
-costs work, not records: targets and tables are asked before anything is sent. The order of the
-steps is in `lakehouse.steps`. Threads: one at a time, as the lock sees to.
+costs work, not records: targets and tables are asked before anything is sent. Segments that are
+gone are forgotten now and then, so that it does not grow for ever. The order of the steps is in
+`lakehouse.steps`. Threads: one at a time, as the lock sees to.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from laketrace.files.segment import SIDECARS, read_done, read_journal, safe_stem, sidecar
+from laketrace.files.segment import (
+    SIDECARS,
+    find_segments,
+    read_done,
+    read_journal,
+    safe_stem,
+    sidecar,
+)
 from laketrace.lakehouse.retry import Deadline
 
 _fcntl: Any
@@ -36,6 +44,9 @@ try:
     import fcntl as _fcntl
 except ImportError:  # Windows
     _fcntl = None
+
+
+_MANY = 1000  # segments
 
 
 class Planned(NamedTuple):
@@ -81,6 +92,8 @@ class Ledger:
         """Take in what was appended since the last time, by whomever."""
         try:
             with open(self._path("ledger"), "rb") as file:
+                if file.seek(0, os.SEEK_END) < self._at:  # it was tidied
+                    self._at = 0
                 file.seek(self._at)
                 lines = file.read().splitlines(keepends=True)
         except FileNotFoundError:
@@ -143,6 +156,31 @@ class Ledger:
             append_durably(self._path("done"), "".join(f"\n{base}\n" for base in new))
         return complete
 
+    def tidy(self) -> None:
+        """Forget segments that are gone, when they are many: none of them ever comes again."""
+        known = self._plans.keys() | self._sent.keys()
+        if len(known) <= _MANY:
+            return
+        # Twice, because one list may lack a file that is just being compressed.
+        found = [
+            *find_segments(self._log_dir, self._stem),
+            *find_segments(self._log_dir, self._stem),
+        ]
+        here = {segment.base for segment in found}
+        if len(known - here) <= _MANY:
+            return
+        done = sorted(here & read_done(self._log_dir, self._stem))
+        self._plans = {base: plan for base, plan in self._plans.items() if base in here}
+        self._sent = {base: places for base, places in self._sent.items() if base in here}
+        events: list[dict[str, Any]] = [
+            {"plan": base, **plan._asdict()} for base, plan in self._plans.items()
+        ]
+        for base, places in self._sent.items():
+            events += [{"sent": base, "to": place} for place in sorted(places)]
+        replace_durably(self._path("ledger"), "".join(f"{json.dumps(item)}\n" for item in events))
+        replace_durably(self._path("done"), "".join(f"{base}\n" for base in done))
+        self._at = 0
+
 
 def want(log_dir: str, logger_name: str, destinations: Iterable[str]) -> None:
     """Note the destinations that a logger's segments must have reached to be done.
@@ -184,6 +222,24 @@ def replace_durably(path: str, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def flush_names(log_dir: str, stem: str) -> None:
+    """Have on the disk what the names of a stem's segments are made of: directory and journal.
+
+    What was sent under a name that a loss of power takes back would come again under another.
+    """
+    for path in (sidecar(log_dir, stem, "stream"), os.path.join(log_dir, SIDECARS), log_dir):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except OSError:  # no journal; Windows opens no directory
+            continue
+        try:
+            os.fsync(descriptor)
+        except OSError:  # a file system that cannot do that
+            pass
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ For one directory, in this order:
 
     locked      the directory's upload lock is held (or cannot be had, and is done without)
     recovered   what dead processes left active is finished
-    listed      the settled segments and the ledger are read
+    listed      the settled segments and the ledger are read; then their names are made durable
   then for each stream, where there is a target, for each segment in order:
     planned     name, form and digest of the copy are durable in the ledger
     sending     half of the copy is on its way

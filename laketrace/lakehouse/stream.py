@@ -8,11 +8,15 @@ that a segment could be passed over and counted as uploaded with its successor. 
 reason a stream ends at its first segment that is not settled.
 
 A segment without a journal (of 1.x, or of a directory that was copied without its sidecars) is a
-stream of its own, named by its name and content, so that two copies of it are the same stream.
+stream of its own, named by its name and content, so that two copies of it are the same stream. A
+copy that an upload has made bears the name of its stream: it is no segment, and its lines would
+come again under another name.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Collection
 from hashlib import sha256
 from itertools import groupby
@@ -22,6 +26,8 @@ from laketrace.files.segment import Key, Segment, find_segments, read_journal
 from laketrace.lakehouse.rows import members_of
 from laketrace.lakehouse.source import BLOCK_BYTES, SegmentFile, is_settled, read_blocks
 from laketrace.lakehouse.targets.base import remote_name
+
+_OF_COPY = re.compile("[0-9a-f]{32}-")  # how the name of a copy begins, see `Stream.name_of`
 
 
 class Stream(NamedTuple):
@@ -42,10 +48,12 @@ class Stream(NamedTuple):
 
 
 class Streams(NamedTuple):
-    """The streams of a directory, and how many segments somebody still writes to."""
+    """The streams of a directory, how many segments somebody still writes to, and how many files
+    are copies that an upload has made."""
 
     streams: tuple[Stream, ...]
     waiting: int
+    copies: int
 
 
 def find_streams(
@@ -56,7 +64,8 @@ def find_streams(
     """The streams in `log_dir`, of all stems or of some, each with its segments in order."""
     found: list[Stream] = []
     waiting = 0
-    segments = [item for item in _list(log_dir) if stems is None or item.stem in stems]
+    listed = [item for item in _list(log_dir) if stems is None or item.stem in stems]
+    segments = [item for item in listed if not _is_copy(item)]
     for stem, of_stem in groupby(segments, key=lambda item: item.stem):
         for stream_id, items in _by_stream(log_dir, stem, list(of_stem)):
             ready: list[Segment] = []
@@ -67,7 +76,12 @@ def find_streams(
             waiting += len(items) - len(ready)
             if ready:
                 found.append(Stream(stream_id, stem, tuple(ready)))
-    return Streams(tuple(found), waiting)
+    return Streams(tuple(found), waiting, len(listed) - len(segments))
+
+
+def _is_copy(segment: Segment) -> bool:
+    named = _OF_COPY.match(segment.stem) is not None
+    return named and not read_journal(os.path.dirname(segment.path), segment.stem)
 
 
 def _list(log_dir: str) -> list[Segment]:

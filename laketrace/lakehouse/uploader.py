@@ -20,7 +20,7 @@ from typing import NamedTuple
 from laketrace.errors import MissingExtraError
 from laketrace.files.segment import ARCHIVES, Segment
 from laketrace.lakehouse.copies import Copier, SegmentError
-from laketrace.lakehouse.ledger import Ledger, upload_lock
+from laketrace.lakehouse.ledger import Ledger, flush_names, upload_lock
 from laketrace.lakehouse.manifest import write_manifests
 from laketrace.lakehouse.options import Options, reason_of
 from laketrace.lakehouse.recovery import finish_dead
@@ -31,6 +31,11 @@ from laketrace.lakehouse.steps import step
 from laketrace.lakehouse.stream import Stream, find_streams
 from laketrace.lakehouse.tables import Table, open_table
 from laketrace.lakehouse.targets import Target, open_target
+
+_COPIES = (
+    "it holds copies that an upload has made, and here they would get other names. "
+    "Upload the directory that they come from, or load their target with laketrace.spark.load."
+)
 
 
 class Figures:
@@ -115,14 +120,20 @@ class _Upload:
         step("listed")
         if any(job.open for job in jobs):
             self._connect()
+        for stem in sorted({job.stream.stem for job in jobs if job.open}):
+            flush_names(self._log_dir, stem)
         for job in jobs:
             if job.open:
                 self._bring(job)
             self._settle(job)
+        for ledger in {job.stream.stem: job.ledger for job in jobs}.values():
+            ledger.tidy()
 
     def _list(self) -> list[_Job]:
         found = find_streams(self._log_dir, self._stems)
         self._figures.waiting = found.waiting
+        if found.copies:
+            self._figures.failed.append(Failure(self._log_dir, _COPIES))
         ledgers: dict[str, Ledger] = {}
         jobs = []
         for stream in found.streams:

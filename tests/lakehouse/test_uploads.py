@@ -15,7 +15,7 @@ import pytest
 
 import laketrace
 from laketrace.files.segment import find_segments, parse_segment, read_done
-from laketrace.lakehouse import copies, upload
+from laketrace.lakehouse import copies, ledger, upload
 from laketrace.lakehouse.columns import COLUMNS
 from laketrace.lakehouse.source import SegmentFile, SegmentGone
 from laketrace.lakehouse.tables import delta_rs
@@ -85,6 +85,22 @@ def test_a_lost_ledger_costs_work_and_no_records(log, target, table):
     assert copies_in(target) == log.files
 
 
+def test_names_are_durable_before_anything_bears_them(log, target, table, monkeypatch):
+    """A loss of power takes no name back: directory and journal are flushed before all else."""
+    flushed, fsync = [], os.fsync
+
+    def watched(descriptor):
+        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    upload(log.fill(1).path, target=target, table=table)
+
+    sidecars = os.path.join(log.path, ".laketrace")
+    assert flushed[:3] == [os.path.join(sidecars, "orders.stream"), sidecars, log.path]
+    assert flushed[3] == os.path.join(sidecars, "orders.ledger")
+
+
 def test_new_segments_join_what_is_there(log, target, table):
     """A later upload takes what is new; the manifest names all."""
     upload(log.fill(2).path, target=target, table=table)
@@ -146,6 +162,38 @@ def test_local_segments_go_after_both_have_confirmed(log, target, table):
 
     assert find_segments(log.path) == []
     assert len(read_done(log.path, "orders")) >= 3
+
+
+def test_a_ledger_does_not_grow_for_ever(log, target, table, monkeypatch):
+    """What it says of segments that are gone is forgotten; what it says of others stays."""
+    monkeypatch.setattr(ledger, "_MANY", 3)
+    for number in range(4):
+        upload(log.fill(2).path, target=target, table=table, delete_after=number < 3)
+
+    again = upload(log.path, target=target, table=table)
+
+    with open(os.path.join(log.path, ".laketrace", "orders.ledger")) as file:
+        events = [json.loads(line) for line in file if line.strip()]
+    named = {event.get("plan") or event["sent"] for event in events}
+    bases = {segment.base for segment in find_segments(log.path)}
+    assert len(bases) == 2 and bases <= named and len(named) <= 5
+    assert bases <= read_done(log.path, "orders")
+    assert (again.ok, again.skipped, again.segments) == (True, 2, 0)
+    assert lines_in(rows_in(table)) == expected(log)
+
+
+def test_a_ledger_that_another_uploader_has_tidied_is_read_anew(log, monkeypatch):
+    """Who has read more of it than is left goes on with what is there."""
+    monkeypatch.setattr(ledger, "_MANY", 3)
+    one, other = ledger.Ledger(log.path, "orders"), ledger.Ledger(log.path, "orders")
+    for number in range(9):
+        one.sent(f"gone {number}", "place")
+    other.sent("gone 9", "place")
+
+    one.tidy()
+    other.sent("new", "place")
+
+    assert other.is_sent("new", "place")
 
 
 def test_a_segment_with_a_writer_waits_and_so_do_its_successors(log, table):
@@ -310,6 +358,16 @@ def test_segments_without_a_journal_are_streams_of_their_own(log, target, table)
     assert (first.segments, second.skipped) == (2, 2)
     assert len(rows_in(table)) == sum(log.lines.values())
     assert len({row["segment"][:32] for row in rows_in(table)}) == 2
+
+
+def test_copies_are_not_uploaded_again(log, target, table):
+    """A folder of a target is no log directory: under other names its lines would be doubled."""
+    upload(log.fill(2).path, target=target, table=table)
+
+    report = upload(f"{target}/orders/run-1", table=table)
+
+    assert not report.ok and "laketrace.spark.load" in report.failed[0].reason
+    assert lines_in(rows_in(table)) == expected(log)
 
 
 def test_a_dead_process_is_finished_and_uploaded(tmp_path, table):
