@@ -1,6 +1,6 @@
 """The listener behind `log.watch_streams`: events of streaming queries become records.
 
-Floor 7. Stands on: core.logger, core.notice, spark.streams.
+Floor 7. Stands on: core.logger, core.notice, spark.progress.
 
 It holds a logger and nothing else, so that it pickles: on Spark Connect 3.5 it runs in a process of
 the server. On classic Spark it is called in a thread of Py4J, on Connect 4 in a thread of the
@@ -19,7 +19,7 @@ from pyspark.sql.streaming.listener import (  # type: ignore[import-not-found,un
 
 from laketrace.core.logger import Logger
 from laketrace.core.notice import say
-from laketrace.spark.streams import error_fields, progress_fields, query_fields
+from laketrace.spark.progress import error_fields, progress_fields, query_fields
 
 RUNS_ELSEWHERE = __version__.startswith("3.")
 """Whether Spark Connect of this version runs listeners beside its server, not here."""

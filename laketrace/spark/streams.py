@@ -1,27 +1,17 @@
-"""Streaming queries in the log: what their events say, as fields.
+"""Streaming queries in the log: one listener for each session and logger.
 
-Floor 7. Stands on: core.cut, core.logger, runtime.session, spark.listener.
+Floor 7. Stands on: core.logger, runtime.session, spark.listener.
 
-The names of the events and of what is in them are those of pyspark's `StreamingQueryListener`
-(https://spark.apache.org/docs/latest/api/python/reference/pyspark.ss/api/
-pyspark.sql.streaming.StreamingQueryListener.html).
+Threads: any may ask; a lock sees to it that one listener is added.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import threading
-from collections.abc import Mapping
 from typing import Any
 
-from laketrace.core.cut import cut
 from laketrace.core.logger import Logger
 from laketrace.runtime.session import is_connect
-
-_MOST_SOURCES = 20
-_MOST_ERROR = 32 * 1024  # bytes of an exception's text in a record
-_ERROR_CLASS = re.compile(r"\[([A-Z][A-Z0-9_.]+)\]")
 
 _ELSEWHERE = (
     "Spark Connect tells of streams in this log from 4.0 on; 3.5 does on the server's stderr"
@@ -34,10 +24,11 @@ _lock = threading.Lock()
 def watch_streams(log: Logger, spark: Any) -> Any:
     """Log what the streaming queries of `spark` do: start, progress, idle, termination.
 
-    The listener is added once a session and logger, however often this is called. It is returned,
-    so that `spark.streams.removeListener(...)` can take it away; None, and a warning in the log,
-    where Spark refuses it. On Spark Connect 3.5 listeners run in a process beside the server: there
-    the rule of workers holds (failures are a JSON line on stderr), which a warning says.
+    The listener is added once a session and logger, however often this is called, and again if it
+    is there no longer. It is returned, so that `spark.streams.removeListener(...)` can take it
+    away; None, and a warning in the log, where Spark refuses it. On Spark Connect 3.5 listeners run
+    in a process beside the server: there the rule of workers holds (failures are a JSON line on
+    stderr), which a warning says.
     """
     from laketrace.spark.listener import RUNS_ELSEWHERE, StreamListener
 
@@ -45,7 +36,7 @@ def watch_streams(log: Logger, spark: Any) -> Any:
         key = (session_id(spark), log.name)
         with _lock:
             listener = _listeners.get(key)
-            if listener is None:
+            if listener is None or not _is_there(spark, listener):
                 listener = StreamListener(log)
                 _add(spark, listener)
                 _listeners[key] = listener
@@ -78,9 +69,22 @@ def _add(spark: Any, listener: Any) -> None:
     thread.join()
     if raised:
         raise raised[0]
-    bus = getattr(getattr(spark.streams, "_sqlb", None), "_listener_bus", None)
-    if bus is not None and listener not in bus:
+    if not _is_there(spark, listener):
         raise RuntimeError("the server takes no listeners")
+
+
+def _is_there(spark: Any, listener: Any) -> bool:
+    """Whether Spark still has a listener that was added; True where nobody can tell.
+
+    A program may have taken it away, and a Connect client forgets its listeners where the
+    connection broke (`StreamingQueryListenerBus`).
+    """
+    try:
+        if is_connect(spark):
+            return listener in spark.streams._sqlb._listener_bus
+        return listener._jlistener in list(spark.streams._jsqm.listListeners())
+    except Exception:  # another Spark, as Connect 3.5, which keeps no list here
+        return True
 
 
 def session_id(spark: Any) -> str:
@@ -88,108 +92,3 @@ def session_id(spark: Any) -> str:
     if is_connect(spark):
         return str(spark.session_id)
     return str(spark._jsparkSession.sessionUUID())
-
-
-def progress_fields(progress: Any) -> dict[str, Any]:
-    """The fields of a `StreamingQueryProgress`.
-
-    `rows`, `input_rows_per_second`, `processed_rows_per_second`, `batch_id`, `batch_seconds`,
-    `durations_ms`; with state `state_rows`, `state_bytes`, `late_rows`; with a watermark
-    `watermark`; with `DataFrame.observe` in the query `observed`, the figures of the batch by name;
-    `sources`, each with its rows and, where the source tells it, how far it is behind.
-    """
-    durations = dict(progress.durationMs or {})
-    fields: dict[str, Any] = {
-        **query_fields(progress),
-        "batch_id": progress.batchId,
-        "rows": progress.numInputRows,
-        "input_rows_per_second": _number(progress.inputRowsPerSecond),
-        "processed_rows_per_second": _number(progress.processedRowsPerSecond),
-        "batch_seconds": _milliseconds(progress, durations) / 1000,
-        "durations_ms": durations,
-    }
-    states = progress.stateOperators or []
-    if states:
-        fields["state_rows"] = sum(state.numRowsTotal for state in states)
-        fields["state_bytes"] = sum(state.memoryUsedBytes for state in states)
-        fields["late_rows"] = sum(state.numRowsDroppedByWatermark for state in states)
-    watermark = (progress.eventTime or {}).get("watermark")
-    if watermark:
-        fields["watermark"] = watermark
-    observed = getattr(progress, "observedMetrics", None)
-    if observed:
-        fields["observed"] = {str(name): row.asDict() for name, row in dict(observed).items()}
-    fields["sources"] = [_source(source) for source in list(progress.sources or [])[:_MOST_SOURCES]]
-    return fields
-
-
-def query_fields(event: Any) -> dict[str, Any]:
-    """Which query it is: `query_name` where it has one, `query_id`, `query_run_id`."""
-    fields = {"query_id": str(event.id), "query_run_id": str(event.runId)}
-    name = getattr(event, "name", None)
-    return {"query_name": name, **fields} if name else fields
-
-
-def error_fields(event: Any) -> dict[str, Any]:
-    """The error that ended a query: its text, and its class (`errorClassOnException`, 3.5)."""
-    text = str(event.exception)
-    found = getattr(event, "errorClassOnException", None)
-    if not found:
-        match = _ERROR_CLASS.search(text)
-        found = match[1] if match else None
-    fields = {"error": cut(text, _MOST_ERROR)}
-    return {"error_class": found, **fields} if found else fields
-
-
-def _milliseconds(progress: Any, durations: Mapping[str, int]) -> float:
-    whole = getattr(progress, "batchDuration", None)
-    return float(durations.get("triggerExecution", 0) if whole is None else whole)
-
-
-def _source(source: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "source": source.description,
-        "rows": source.numInputRows,
-        "input_rows_per_second": _number(source.inputRowsPerSecond),
-        "processed_rows_per_second": _number(source.processedRowsPerSecond),
-    }
-    lag = {str(name): str(value) for name, value in dict(source.metrics or {}).items()}
-    if lag:
-        fields["lag"] = lag
-    behind = _behind(source.latestOffset, source.endOffset)
-    if behind is not None:
-        fields["offsets_behind"] = behind
-    return fields
-
-
-def _behind(latest: Any, end: Any) -> int | None:
-    """How many offsets lie between the end of the batch and the newest; None where it is not known.
-
-    Offsets are JSON: a number, or as Kafka's a number for each partition of each topic.
-
-    >>> _behind('{"orders": {"0": 12, "1": 5}}', '{"orders": {"0": 10, "1": 5}}')
-    2
-    >>> _behind("7", "4"), _behind(None, "4"), _behind("a", "b")
-    (3, None, None)
-    """
-    try:
-        return _distance(_parsed(latest), _parsed(end))
-    except (TypeError, ValueError):
-        return None
-
-
-def _parsed(offset: Any) -> Any:
-    return json.loads(offset) if isinstance(offset, str) else offset
-
-
-def _distance(latest: Any, end: Any) -> int:
-    if isinstance(latest, Mapping) and isinstance(end, Mapping):
-        return sum(_distance(value, end.get(key, 0)) for key, value in latest.items())
-    if isinstance(latest, int) and isinstance(end, int):
-        return latest - end
-    raise TypeError("not an offset that can be counted")
-
-
-def _number(value: Any) -> float | None:
-    """A rate with the digits that say something; Spark gives NaN where there is none."""
-    return None if value is None or value != value else round(float(value), 3)

@@ -66,6 +66,23 @@ def test_queries_are_logged_from_start_to_end(
     assert "input_rows_per_second" in first and "processed_rows_per_second" in first
 
 
+def test_listener_that_was_taken_away_comes_back(
+    session_4: Any, log: Logger, records: Records
+) -> None:
+    """Who asks again after `removeListener` watches again, by one listener."""
+    session_4.streams.removeListener(log.watch_streams(session_4))
+    listener = log.watch_streams(session_4)
+    try:
+        stream = session_4.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
+        query = stream.writeStream.format("noop").trigger(availableNow=True).start()
+        assert query.awaitTermination(120)
+        wait_for(lambda: records.having(event="stream_ended", query_id=str(query.id)))
+    finally:
+        stop_watching(session_4, listener)
+
+    assert len(records.having(event="stream_started", query_id=str(query.id))) == 1
+
+
 def test_failed_query_has_the_class_of_its_error(
     session_4: Any, log: Logger, records: Records
 ) -> None:
