@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from laketrace.pipeline.quality import Source
 
 
+class Dataset(NamedTuple):
+    """What a stage reads or writes; `data` is the name of the observation that belongs to it."""
+
+    uri: str
+    data: str | None = None
+
+
 class Seen:
     """What was told of data: for events of lineage."""
 

@@ -28,8 +28,7 @@ from laketrace.pipeline.outbox import drain, send
 
 if TYPE_CHECKING:
     from laketrace.core.logger import Logger
-    from laketrace.pipeline.checking import Seen
-    from laketrace.pipeline.stages import Dataset
+    from laketrace.pipeline.checking import Dataset, Seen
 
 _MOST_TEXT = 16_000  # characters of an error
 _ENDS = {"ok": "COMPLETE", "failed": "FAIL", "stopped": "ABORT"}

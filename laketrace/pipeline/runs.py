@@ -1,7 +1,7 @@
 """Runs: who began what, how long it took, and where it failed.
 
 Floor 7. Stands on: core.context, files.runs, pipeline.lastrun, pipeline.lineage, pipeline.metrics,
-pipeline.spans, pipeline.stages, pipeline.summary, runtime, spark.workerlogs.
+pipeline.spans, pipeline.stages, pipeline.summary, runtime, spark.stages, spark.workerlogs.
 
 A run and its stages are ordinary records: `run_start`, `run_end`, `stage_start`, `stage_end`. All
 that is logged inside carries `run_name` and `stage`, whichever logger logs it. A run that is killed
@@ -25,9 +25,10 @@ from laketrace.files.runs import begin_run, end_run
 from laketrace.pipeline.lastrun import Rows
 from laketrace.pipeline.metrics import write_metric
 from laketrace.pipeline.spans import Span, start_span
-from laketrace.pipeline.stages import Stage, first_seen, status_of
+from laketrace.pipeline.stages import Stage, status_of
 from laketrace.pipeline.summary import Summary, Timing
 from laketrace.runtime import active_session, is_executor
+from laketrace.spark.stages import first_seen
 from laketrace.spark.workerlogs import collect_where_on
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 class Run:
     """One run of a job, as a context manager; made by `log.run(name, params=...)`.
+
+    It pickles by name, with its logger, for functions that take it into another process.
 
     >>> from laketrace import get_logger
     >>> log = get_logger("doctest.run", log_dir=None, stdout=False)
@@ -62,7 +65,7 @@ class Run:
         self.failed_stage: str | None = None
         self.duration = 0.0
         self.timings: list[Timing] = []
-        self.began = 0.0
+        self.began = time.monotonic()  # and again on entry; a run without `with` has times, too
         self.rows = Rows(log.log_file_path, name)
         self.lineage = lineage
         self.span: Span | None = None
@@ -71,6 +74,9 @@ class Run:
         self._stack = ExitStack()
         self._journal: str | None = None
         self._pid = os.getpid()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Run, (self.log, self.name, self.params)
 
     def __enter__(self) -> Run:
         self._pid = os.getpid()
@@ -126,8 +132,10 @@ class Run:
         """A stage of this run, for `with` or as a decorator; inside another one its path nests.
 
         As a decorator it calls the function again after a failure, at most `retries` times. A
-        `with` block cannot be run again: there `retries` says how many attempts of the same stage
-        the run is prepared for, and each entry counts as one `attempt`.
+        `with` block cannot be run again, so there `retries` changes nothing: write the loop, and
+        each entry counts as one `attempt`.
+
+        Raises `ConfigError` for `retries` that are no whole number from 0 up.
         """
         return Stage(self, name, retries)
 

@@ -1,7 +1,7 @@
 """A stage of a run: what it took, what it observed, where it failed.
 
-Floor 7. Stands on: core.context, pipeline.checking, pipeline.metrics, pipeline.quality,
-pipeline.spans, pipeline.summary, spark.jobs.
+Floor 7. Stands on: core.context, errors, pipeline.checking, pipeline.metrics, pipeline.quality,
+pipeline.spans, pipeline.summary, spark.jobs, spark.stages.
 
 Its records are `stage_start` and `stage_end`; all that is logged inside carries `stage` and
 `attempt`, whichever logger logs it. An exception is logged once, by the innermost stage that it
@@ -23,34 +23,58 @@ from contextlib import ExitStack
 from contextvars import ContextVar
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
 from laketrace.core.context import contextualize
-from laketrace.pipeline.checking import Checking, figures_of
+from laketrace.errors import ConfigError
+from laketrace.pipeline.checking import Checking, Dataset, figures_of
 from laketrace.pipeline.metrics import pipeline_metric
 from laketrace.pipeline.quality import ExpectationFailed, expectation
 from laketrace.pipeline.spans import Span, start_span
 from laketrace.pipeline.summary import Timing
 from laketrace.spark.jobs import JobNames
+from laketrace.spark.stages import first_seen
 
 if TYPE_CHECKING:
-    from laketrace.pipeline.runs import Run
+    from laketrace.core.logger import Logger
+    from laketrace.pipeline.lastrun import Rows
+    from laketrace.pipeline.lineage import Lineage
 
 _stage_now: ContextVar[Stage | None] = ContextVar("laketrace_stage", default=None)
-_LOGGED = "_laketrace_logged"
 
 
-class Dataset(NamedTuple):
-    """What a stage reads or writes; `data` is the name of the observation that belongs to it."""
+class Owner(Protocol):
+    """The run that a stage belongs to, as far as a stage needs it: see `Run`."""
 
-    uri: str
-    data: str | None = None
+    log: Logger
+    name: str
+    rows: Rows
+    began: float
+    failed_stage: str | None
+    lineage: Lineage | None
+    span: Span | None
+
+    def next_attempt(self, path: str) -> int:
+        """Which attempt at a stage this is, from 1."""
+
+    def note(self, timing: Timing) -> None:
+        """Keep what a stage took."""
+
+    def stage(self, name: str, retries: int = 0) -> Stage:
+        """Another stage of the same run."""
 
 
 class Stage:
-    """A stage of a run; see `Run.stage`."""
+    """A stage of a run; see `Run.stage`. Pickles by name, with its logger.
 
-    def __init__(self, run: Run, name: str, retries: int = 0) -> None:
+    A function of Spark that holds one so has metrics of its own: they are records of the worker,
+    under the stage's name.
+    """
+
+    def __init__(self, run: Owner, name: str, retries: int = 0) -> None:
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+            text = f"retries={retries!r}: it is a whole number, at least 0. Use e.g. retries=2."
+            raise ConfigError([text])
         self.run = run
         self.name = name
         self.retries = retries
@@ -66,6 +90,9 @@ class Stage:
         self._jobs: JobNames | None = None
         self._stack = ExitStack()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (self.run, self.name, self.retries, self.path, self.attempt)
+
     def __enter__(self) -> Stage:
         stage = self._enter()
         # Of an `async with` there may be several at once in a thread, whose jobs have one name.
@@ -77,6 +104,7 @@ class Stage:
         inside = outer is not None and outer.run is self.run
         self.path = f"{outer.path}/{self.name}" if outer is not None and inside else self.name
         self.attempt = self.run.next_attempt(self.path)
+        self.metrics, self.inputs, self.outputs = {}, [], []
         self._checking = Checking(self.run.log, self.path, self.metrics, self.run.rows)
         self._stack = ExitStack()
         facts = {"laketrace.stage": self.path, "laketrace.attempt": self.attempt}
@@ -261,7 +289,14 @@ class Stage:
         self.outputs.append(Dataset(uri, data))
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Make each call of `function` (or coroutine) a stage, tried again after a failure."""
+        """Make each call of `function` (or coroutine) a stage, tried again after a failure.
+
+        Raises `ConfigError` for a generator, whose body would run when the stage is over.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            name = getattr(function, "__name__", "function")
+            text = f"stage({self.name!r}): {name} is a generator. Use `with run.stage(...)` in it."
+            raise ConfigError([text])
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -291,22 +326,19 @@ class Stage:
         return staged
 
 
+def _arrived(run: Owner, name: str, retries: int, path: str, attempt: int) -> Stage:
+    """A pickled stage in another process."""
+    stage = Stage(run, name, retries)
+    stage.path, stage.attempt = path, attempt
+    stage._checking = Checking(run.log, path, stage.metrics, run.rows)
+    return stage
+
+
 def _leave(token: Any) -> None:
     try:
         _stage_now.reset(token)
     except ValueError:  # left in another context than entered, as generators may
         _stage_now.set(None)
-
-
-def first_seen(error: BaseException | None) -> bool:
-    """Whether an exception was not logged yet by a stage further in; it is marked as logged."""
-    if error is None or getattr(error, _LOGGED, False):
-        return False
-    try:
-        setattr(error, _LOGGED, True)
-    except Exception:  # an exception with slots cannot be marked, and is logged again
-        pass
-    return True
 
 
 def status_of(error: BaseException | None) -> str:

@@ -17,6 +17,8 @@ from laketrace.core.context import contextualize
 from laketrace.core.logger import Logger
 from laketrace.spark.jobs import JobNames
 
+_LOGGED = "_laketrace_logged"
+
 
 def stage(log: Logger, name: str, *, spark: Any = None) -> Stage:
     """A block of the job under a name, for a `with` statement.
@@ -26,7 +28,7 @@ def stage(log: Logger, name: str, *, spark: Any = None) -> Stage:
 
     A record says that it began, and one how it ended: `status` (`ok`, `failed`), `duration` in
     seconds, and on classic Spark `job_ids`, the jobs that ran under it. An exception passes
-    through, after it was logged. `spark` is by default the session that is active, if one is.
+    through; the innermost stage logs it. `spark` is by default the active session, if there is one.
 
     >>> from laketrace import get_logger
     >>> log = get_logger("stages", log_dir=None, stdout=False)
@@ -85,8 +87,21 @@ class Stage:
 
     def _tell(self, error: BaseException | None, fields: dict[str, Any]) -> None:
         if isinstance(error, Exception):
-            fields.update(status="failed", exc_info=error)
+            fields["status"] = "failed"
+            if first_seen(error):
+                fields["exc_info"] = error
             self.log.error(f"stage {self.name} failed", event="stage_ended", **fields)
         else:  # also a notebook's exit or Ctrl-C, which are no failures of the stage
             status = "ok" if error is None else "stopped"
             self.log.info(f"stage {self.name} ended", event="stage_ended", status=status, **fields)
+
+
+def first_seen(error: BaseException | None) -> bool:
+    """Whether an exception was not logged yet by a stage further in; it is marked as logged."""
+    if error is None or getattr(error, _LOGGED, False):
+        return False
+    try:
+        setattr(error, _LOGGED, True)
+    except Exception:  # an exception with slots cannot be marked, and is logged again
+        pass
+    return True

@@ -42,6 +42,22 @@ def test_failed_stage_says_so_and_lets_the_error_pass(log: Logger, records: Reco
     assert closing.exception["type"] == "LookupError"
 
 
+def test_nested_stages_log_an_error_once(log: Logger, records: Records) -> None:
+    """The innermost does, of whichever kind; the others say that they failed, too."""
+    with (
+        pytest.raises(LookupError),
+        log.run("daily") as run,
+        run.stage("a"),
+        stage(log, "b"),
+        stage(log, "c"),
+    ):
+        raise LookupError("no table")
+
+    ends = [record for record in records if record.extra.get("status") == "failed"]
+    assert [record.extra["stage"] for record in ends[:3]] == ["c", "b", "a"]
+    assert [record.exception is not None for record in ends] == [True, False, False, False]
+
+
 def test_notebook_exit_is_no_failure(log: Logger, records: Records) -> None:
     """What is no `Exception` (a notebook's exit, Ctrl-C) stops a stage and is no error of it."""
     with pytest.raises(SystemExit), stage(log, "bronze"):
