@@ -60,7 +60,8 @@ class Ownership:
 
     def remove(self) -> None:
         """Remove an empty active file and the sidecars of the stem, and give the lock back."""
-        kinds = ("ledger", "stream", "done", "lock")  # the lock last: it keeps others out
+        # The lock last: it keeps others out.
+        kinds = ("ledger", "stream", "done", "rows", "runs", "lock")
         for path in [self.path, *(sidecar(self.log_dir, self.stem, kind) for kind in kinds)]:
             try:
                 os.unlink(path)

@@ -1,6 +1,6 @@
 """What a killed process left behind is found, repaired and finished at the next start.
 
-Floor 2. Stands on: files.lock, files.segment.
+Floor 2. Stands on: files.lock, files.runs, files.segment.
 
 A torn last line is overwritten in place, with one write, by a record that contains it: the
 record is longer than the fragment, so nothing has to be cut off first, and a crash in between
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from laketrace.files.lock import Ownership, claim
+from laketrace.files.runs import adopt_runs
 from laketrace.files.segment import (
     Key,
     find_segments,
@@ -181,6 +182,7 @@ def take_over(
         if other is None:
             continue  # it lives
         try:
+            adopt_runs(other.path, owner.path)
             findings += _take_over(other, now_ns, make_line)
         except OSError:
             pass  # a full disk: the next start tries again

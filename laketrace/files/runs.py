@@ -4,7 +4,8 @@ Floor 2. Stands on: files.segment.
 
 `<log_dir>/.laketrace/<stem>.runs` gets one line when a run begins and one when it ends, each by
 one write on an `O_APPEND` descriptor. What a start of the same logger finds begun and not ended,
-by a process that is gone, is lost: it is told once, and the journal begins anew.
+by a process that is gone, is lost: it is told once, and the journal begins anew. Who takes over
+the file of a dead second process takes over its lost runs, too.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def end_run(log_file: os.PathLike[str] | None, key: str | None) -> None:
         _append(log_file, {"end": key})
 
 
-def _append(log_file: os.PathLike[str] | None, line: dict[str, Any]) -> bool:
+def _append(log_file: str | os.PathLike[str] | None, line: dict[str, Any]) -> bool:
     if log_file is None:
         return False
     path = _journal(os.fspath(log_file))
@@ -64,12 +65,26 @@ def lost_runs(log_file: str) -> list[LostRun]:
     The journal is removed: what it told is told by records from now on.
     """
     path = _journal(log_file)
+    begun = _begun(path)
+    _remove(path)
+    return list(begun.values())
+
+
+def adopt_runs(dead_file: str, log_file: str) -> None:
+    """Let who takes over the file of a dead process tell of the runs that it left open."""
+    path = _journal(dead_file)
+    told = [_append(log_file, {"begin": key, **run._asdict()}) for key, run in _begun(path).items()]
+    if all(told):  # else the next start tries again
+        _remove(path)
+
+
+def _begun(path: str) -> dict[str, LostRun]:
+    """What a journal has as begun and not ended, by key."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             texts = file.read().splitlines()
-        os.unlink(path)
     except OSError:
-        return []
+        return {}
     begun: dict[str, LostRun] = {}
     for text in texts:
         try:
@@ -81,4 +96,11 @@ def lost_runs(log_file: str) -> list[LostRun]:
                 begun[line["begin"]] = run
         except (ValueError, KeyError, TypeError):  # a line torn by the crash
             continue
-    return list(begun.values())
+    return begun
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
