@@ -127,7 +127,8 @@ class MemoryMonitor:
         """Take a reading; the seconds to wait for the next one."""
         before = time.thread_time()
         self.sample()
-        return max(self._interval, (time.thread_time() - before) / _SHARE)
+        seconds = max(self._interval, (time.thread_time() - before) / _SHARE)
+        return min(seconds, threading.TIMEOUT_MAX)  # for an interval without end
 
     def sample(self) -> Figures:
         """Take one reading now, log it, and judge whether memory leaks; never raises."""

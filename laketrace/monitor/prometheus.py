@@ -1,6 +1,7 @@
 """The accounts of a log, its uploads, memory, metrics and latencies for Prometheus.
 
-Floor 7. Stands on: core.gauges, core.notice, errors, monitor.throughput, monitor.wellbeing.
+Floor 7. Stands on: core.gauges, core.notice, core.redact, errors, monitor.throughput,
+monitor.wellbeing.
 
 Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for counters.
 Figures are read when somebody asks; nothing runs in between, and logging costs nothing more.
@@ -168,11 +169,13 @@ def push_metrics(url: str, log: Logger, job: str | None = None, timeout: float =
     A gateway that cannot be reached is said once on stderr, and never raises into the job.
     """
     from laketrace.core.notice import say
+    from laketrace.core.redact import by_name_and_form
 
     client = need("prometheus_client", "monitor", "laketrace.monitor")
     try:
         client.push_to_gateway(url, job=job or log.name, registry=_registry(log), timeout=timeout)
     except Exception as error:
-        say(f"metrics were not pushed to {url}: {error}", key=f"push {url}")
+        text = by_name_and_form().scrub(f"metrics were not pushed to {url}: {error}")
+        say(text, key=f"push {url}")  # an address may hold a password
         return False
     return True

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from laketrace.errors import need
+from laketrace.errors import ConfigError, need
 
 _K = 200
 _BUCKETS = 3600  # seconds of history for rates
@@ -60,9 +60,15 @@ class Throughput:
             self.observe(seconds)
 
     def rate(self, window: int = 60) -> float:
-        """Things a second over the last `window` seconds (at most an hour)."""
+        """Things a second over the last `window` seconds.
+
+        Raises `ConfigError` for a window that is not 1 to 3,600 seconds: no more is kept.
+        """
+        if not 1 <= window <= _BUCKETS:
+            text = f"window={window!r}: rates are known over 1 to {_BUCKETS} seconds. Use e.g. 60."
+            raise ConfigError([text])
         now = int(self._clock())
-        since = now - min(window, _BUCKETS)
+        since = now - window
         pairs = zip(self._seconds, self._counts, strict=True)
         return sum(count for second, count in pairs if since < second <= now) / window
 

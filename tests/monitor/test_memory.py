@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ import pytest
 
 from laketrace import ConfigError, Logger, get_logger
 from laketrace.core.gauges import gauges
-from laketrace.monitor import MemoryMonitor
+from laketrace.monitor import MemoryMonitor, readings
 from laketrace.monitor import memory as memory_module
 from laketrace.monitor.readings import SOURCES, GarbageCollections, read_all
 
@@ -165,6 +168,8 @@ def test_dear_readings_are_taken_less_often(log: Logger) -> None:
     cheap = MemoryMonitor(log, interval=0.5, read=Memory().read)
 
     assert cheap._take() < 2 <= MemoryMonitor(log, interval=0.5, read=dear)._take()
+    never = MemoryMonitor(log, interval=float("inf"), read=Memory().read)
+    assert never._take() == threading.TIMEOUT_MAX
 
 
 def test_long_windows_cost_no_more_than_short_ones(log: Logger) -> None:
@@ -246,12 +251,57 @@ def test_real_memory_is_read_with_and_without_psutil(monkeypatch: pytest.MonkeyP
     psutil = pytest.importorskip("psutil")
     problems: dict[str, str] = {}
     with_psutil = read_all(problems)
-    monkeypatch.setitem(__import__("sys").modules, "psutil", None)
+    monkeypatch.setitem(sys.modules, "psutil", None)
     without = read_all(problems)
 
     assert psutil and problems == {}
     assert with_psutil["rss_mb"] == pytest.approx(without["rss_mb"], abs=8)
     assert with_psutil["uss_mb"] == pytest.approx(without["uss_mb"], abs=8)
+
+
+def test_without_psutil_and_proc_the_peak_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a system without `/proc` the largest resident memory is what `resource` tells."""
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    real = read_all({}, ["process"])
+
+    def no_proc(path: str, *args: Any) -> Any:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(readings, "open", no_proc, raising=False)
+    figures = read_all(problems := {}, ["process"])
+
+    assert problems == {} and list(figures) == ["peak_rss_mb"]
+    assert figures["peak_rss_mb"] >= real["rss_mb"] - 8
+
+
+def test_a_collection_that_is_asked_for_is_told(log: Logger, told: list[dict[str, Any]]) -> None:
+    """What it found and freed."""
+    memory = Memory()
+    monitor = MemoryMonitor(log, read=memory.read)
+    kept: list[Any] = [[]]
+    kept[0].append(kept)  # a circle, which only the collector frees
+    del kept
+
+    result = monitor.collect()
+
+    assert result["objects"] >= 1 and result["freed_mb"] == 0
+    assert told[-1]["event"] == "memory_collected" and told[-1]["objects"] == result["objects"]
+
+
+def test_a_monitor_that_nobody_stops_ends_with_the_process() -> None:
+    """Its thread keeps no program from ending."""
+    program = (
+        "import laketrace, laketrace.monitor as monitor\n"
+        "log = laketrace.get_logger('left', log_dir=None, stdout=False)\n"
+        "monitor.MemoryMonitor(log, interval=0.01).start()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, timeout=60, capture_output=True, text=True
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_arrow_and_duckdb_are_read_where_they_are_loaded() -> None:

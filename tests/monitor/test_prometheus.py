@@ -147,6 +147,8 @@ def test_a_job_that_ends_pushes_its_metrics(
     assert pushed and bodies[0][0] == "/metrics/job/orders"
     assert b"laketrace_records_emitted_total" in bodies[0][1]
     assert push_metrics(url, log) is False and "not pushed" in capsys.readouterr().err
+    assert push_metrics(url.replace("//", "//me:hunter2@"), log) is False
+    assert "hunter2" not in capsys.readouterr().err
 
 
 def test_health_tells_what_is_wrong_and_forgets_what_has_passed(log: Logger) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import sys
+import threading
 from itertools import pairwise
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("datasketches")
 
+from laketrace import ConfigError
 from laketrace.monitor import Throughput, timed, timers
 
 
@@ -37,6 +40,37 @@ def test_old_buckets_are_used_again() -> None:
     orders.add(1)
 
     assert orders.rate(3600) == pytest.approx(1 / 3600)
+
+
+@pytest.mark.parametrize("window", [0, -1, 0.5, 3601])
+def test_a_window_that_nobody_kept_is_refused(window: float) -> None:
+    """A rate over two hours, of which one is known, would be half of it."""
+    with pytest.raises(ConfigError, match="1 to 3600 seconds"):
+        Throughput("orders").rate(window)  # type: ignore[arg-type]
+
+
+def test_threads_lose_no_count() -> None:
+    """Total, rate and latencies are exact, however many threads add."""
+    orders = Throughput("orders", clock=lambda: 100.0)
+    meet = threading.Barrier(4)
+
+    def work() -> None:
+        meet.wait()
+        for _ in range(5000):
+            orders.add(2, 0.5)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+
+    assert (orders.total, orders.rate(10), orders.observed) == (40_000, 4000, 20_000)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=5000))
