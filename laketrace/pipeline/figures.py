@@ -123,9 +123,10 @@ class Data:
 def refuse_unknown(name: str, columns: Iterable[str], there: Sequence[str]) -> None:
     """Raise `ConfigError` for columns that data have not."""
     problems = []
+    names = [str(name) for name in there]  # pandas has columns that are numbered
     for column in sorted(set(columns) - set(there)):
-        near = get_close_matches(column, there, 1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(there)}."
+        near = get_close_matches(column, names, 1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(names)}."
         problems.append(f"column={column!r}: {name} has no such column. {hint}"[:500])
     if problems:
         raise ConfigError(problems)

@@ -262,6 +262,19 @@ def test_a_column_that_is_not_there_is_told_at_once(log: Logger, table: Table) -
             stage.observe(table(COLUMNS), name="orders", nulls=["amuont"])
 
 
+@needs_narwhals
+def test_columns_that_are_numbered_are_told_too(log: Logger) -> None:
+    """pandas numbers the columns that nobody named."""
+    data = pytest.importorskip("pandas").DataFrame([[1, 2]])
+
+    with (
+        log.run("daily") as run,
+        run.stage("bronze") as stage,
+        pytest.raises(ConfigError, match=r"There are 0, 1\."),
+    ):
+        stage.observe(data, name="orders", nulls=["id"])
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,64 @@ def test_a_decorated_stage_is_tried_again(log: Logger) -> None:
     assert run.status == "ok" and run.failed_stage is None
 
 
+def test_a_stage_entered_again_is_another_attempt(log: Logger) -> None:
+    """A loop around a `with` block: each entry counts, with what belongs to it alone."""
+    with log.run("daily") as run:
+        silver = run.stage("silver")
+        for file in ("/raw/1", "/raw/2"):
+            with silver as stage:
+                stage.reads(file)
+                if file == "/raw/1":
+                    stage.metric("skipped", 1)
+
+    assert [(timing.attempt, timing.metrics) for timing in run.timings] == [
+        (1, {"skipped": 1}), (2, {})
+    ]  # fmt: skip
+    assert [end["inputs"] for end in records(log, "stage_end")] == [["/raw/1"], ["/raw/2"]]
+
+
+@pytest.mark.parametrize("retries", [-1, 1.5, "2", True])
+def test_retries_are_a_whole_number(log: Logger, retries: Any) -> None:
+    """Said where the stage is made, not where it fails."""
+    with log.run("daily") as run, pytest.raises(ConfigError, match=r"retries=.*whole number"):
+        run.stage("silver", retries=retries)
+
+
+def test_a_generator_is_no_stage(log: Logger) -> None:
+    """Its body runs when its values are taken, after the stage: nothing of it would be seen."""
+
+    def rows() -> Iterator[int]:
+        yield 1
+
+    async def more() -> AsyncIterator[int]:
+        yield 1
+
+    with log.run("daily") as run:
+        for function in (rows, more):
+            with pytest.raises(ConfigError, match="is a generator"):
+                run.stage("read")(function)
+
+
+@pytest.mark.parametrize("library", ["pickle", "cloudpickle"])
+def test_runs_and_stages_pickle_by_name(log: Logger, library: str) -> None:
+    """In another process a stage tells metrics under its own name, also of an inner stage."""
+    dumps = pytest.importorskip(library).dumps
+    with log.run("daily", params={"day": 1}) as run, run.stage("bronze"), run.stage("read") as read:
+        there = pickle.loads(dumps({"run": run, "stage": read}))
+        there["stage"].metric("rows", 3)
+        there["stage"].observe([{"id": None}], name="part", nulls=["id"])
+
+    assert (there["run"].name, there["run"].params) == ("daily", {"day": 1})
+    assert (there["stage"].path, there["stage"].attempt) == ("bronze/read", 1)
+    assert there["stage"].metrics == {"rows": 3, "part.row_count": 1} and read.metrics == {}
+    names = [record["metric_name"] for record in records(log) if "metric_name" in record]
+    assert names[:3] == [
+        "pipeline.bronze/read.rows",
+        "pipeline.bronze/read.part.row_count",
+        "dq.part.null_percent",
+    ]
+
+
 def test_coroutines_and_threads_have_stages(log: Logger) -> None:
     """Stages in tasks and threads keep their names apart."""
     with log.run("daily") as run:
@@ -169,6 +228,29 @@ def test_a_killed_run_gets_its_end_at_the_next_start(tmp_path: Path) -> None:
     ]
 
 
+def test_a_killed_run_of_a_second_process_gets_its_end_too(tmp_path: Path) -> None:
+    """It had a file and a journal of its own; who takes them over tells, and leaves none behind."""
+    first = get_logger("second", log_dir=tmp_path, stdout=False)
+    program = (
+        "import os, signal, laketrace\n"
+        f"log = laketrace.get_logger('second', log_dir={str(tmp_path)!r}, stdout=False)\n"
+        "with log.run('finished'): pass\n"
+        "with log.run('daily'):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "LAKETRACE_RUN_ID": "run-2", "PYTHONPATH": os.getcwd()}
+    subprocess.run([sys.executable, "-c", program], env=environment, timeout=60)
+    first.close()
+
+    for _ in range(2):
+        get_logger("second", log_dir=tmp_path, stdout=False).close()
+
+    found = map(json.loads, (tmp_path / "second.log").read_text().splitlines())
+    lost = [record for record in found if record.get("status") == "lost"]
+    assert [(end["run_name"], end["run_id"]) for end in lost] == [("daily", "run-2")]
+    assert list((tmp_path / ".laketrace").glob("*.runs")) == []
+
+
 def test_the_summary_is_a_table_and_safe_html(log: Logger) -> None:
     """Text for a terminal, HTML with a timeline for a notebook, nothing unescaped in it."""
     with log.run("<daily>") as run, run.stage("bronze") as stage:
@@ -207,7 +289,10 @@ def test_a_summary_can_be_had_in_mid_run(log: Logger) -> None:
             pass
         text = str(run.summary())
 
+        text_of_another = str(log.run("of nobody").summary())
+
     assert text.startswith("run daily: open, 0.")
+    assert text_of_another.startswith("run of nobody: open, 0.")
 
 
 @pytest.mark.extra("matplotlib")
