@@ -194,6 +194,16 @@ def test_the_file_transport_takes_them(log: Logger, tmp_path: Path) -> None:
     assert [line["eventType"] for line in lines] == ["START", "RUNNING", "RUNNING", "COMPLETE"]
 
 
+def test_the_console_transport_takes_them(log: Logger, caplog: pytest.LogCaptureFixture) -> None:
+    """The client's console is `logging`."""
+    with caplog.at_level("INFO", logger="openlineage"):
+        daily(log, {"transport": {"type": "console"}})
+        log.close()
+
+    told = [json.loads(text) for text in caplog.messages if text.startswith("{")]
+    assert [one["eventType"] for one in told] == ["START", "RUNNING", "RUNNING", "COMPLETE"]
+
+
 def test_the_http_transport_takes_them(log: Logger, monkeypatch: pytest.MonkeyPatch) -> None:
     """`lineage=True` and the client's own variable, against a real server on loopback."""
     got: list[str] = []

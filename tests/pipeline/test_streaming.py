@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -291,6 +292,37 @@ def test_what_does_not_fit_the_table_goes_aside(
     assert "event_time" in more.error_reason
 
 
+def test_a_batch_is_read_from_its_source_once(
+    spark: SparkSession, log: Logger, tmp_path: Path
+) -> None:
+    """Splitting, counting and both writes share one reading; what was rescued goes aside."""
+    from pyspark.sql import functions as F
+
+    seen = tmp_path / "seen"
+
+    def note(number: int | None) -> int | None:
+        with seen.open("a") as file:
+            file.write("x")
+        return number
+
+    lake = Lake(tmp_path)
+    lake.add(row(1), '{"id":', row(2), row(3))
+    source = read_stream(spark, lake.cfg, lake.source, "json")
+    noted = F.udf(note, "int").asNondeterministic()
+    df = source.withColumn("id", noted("id")).withColumn(
+        "_rescued_data", F.expr("if(event_time IS NOT NULL AND id = 3, '{}', NULL)")
+    )
+
+    write_stream(df, lake.cfg, lake.table, transform=as_number, log=log).awaitTermination(120)
+
+    assert lake.good(spark) == [1, 2]
+    assert [(x.id, x.error_class) for x in lake.bad(spark)] == [
+        (None, "CORRUPT_RECORD"),
+        (3, "SCHEMA_MISMATCH"),
+    ]
+    assert seen.read_text() == "xxxx"
+
+
 @pytest.mark.slow
 def test_parquet_counts_once_too(spark: SparkSession, log: Logger, tmp_path: Path) -> None:
     """Files of a format without transactions get a folder a batch, which a repetition replaces."""
@@ -309,8 +341,8 @@ def test_parquet_counts_once_too(spark: SparkSession, log: Logger, tmp_path: Pat
 def test_spark_s_own_sinks_are_guarded(
     spark: SparkSession, log: Logger, records: Records, tmp_path: Path
 ) -> None:
-    """Without a transform Spark's sink writes; the query has its name and its limits."""
-    lake = Lake(tmp_path, format="parquet")
+    """Without a transform Spark's sink writes; the query has its name, its limits, a listener."""
+    lake = Lake(tmp_path, format="parquet", max_records_per_file=1)
     lake.add(row(1), row(2))
     lake.add(row(3))
 
@@ -319,6 +351,21 @@ def test_spark_s_own_sinks_are_guarded(
     assert query.name == "out"
     assert len(query.recentProgress) == 2  # max_files_per_trigger
     assert spark.read.parquet(lake.table).count() == 3
+    assert len(glob.glob(f"{lake.table}/*.parquet")) == 3
+    ends = time.monotonic() + 60
+    while not records.having(event="stream_ended", query_id=str(query.id)):
+        assert time.monotonic() < ends, "the event did not come"
+        time.sleep(0.02)
+
+
+def test_a_sink_without_a_place_is_guarded(session: Any, log: Logger, tmp_path: Path) -> None:
+    """Any sink of Spark: here its memory, where the name of the query is that of a view."""
+    lake = Lake(tmp_path, format="memory", name="orders_in_memory")
+    lake.add(row(1), row(2))
+
+    lake.run(session, log, None)
+
+    assert session.table("orders_in_memory").count() == 2
 
 
 def test_a_source_that_may_lose_data_is_refused(session: Any, log: Logger, tmp_path: Path) -> None:

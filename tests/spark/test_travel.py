@@ -256,6 +256,29 @@ def test_stages_and_handler_ids_travel(session: Any, log: Logger, records: Any) 
     assert int(said) == number
 
 
+def test_stages_of_a_run_travel(session: Any, log: Logger) -> None:
+    """A function that holds the stage of a run tells metrics on the worker, and stages of its own.
+
+    They are records there, under the same names; the driver's objects hear nothing of them.
+    """
+    from pyspark.sql import functions as F
+
+    with log.run("daily") as run, run.stage("silver") as silver:
+
+        def check(x: int) -> str:
+            before = log.stats().emitted
+            silver.metric("rows", 1)
+            with run.stage("of the worker") as own:
+                own.metric("rows", 1)
+            return f"{run.name} {silver.path} {own.path} {log.stats().emitted - before}"
+
+        said = session.range(1).select(F.udf(check, "string")("id")).first()[0]
+
+    assert said == "daily silver of the worker 5"
+    assert silver.metrics == {}
+    assert [timing.path for timing in run.timings] == ["silver"]
+
+
 ZIPPED = """
 import sys
 from pyspark.sql import SparkSession, functions as F
