@@ -60,6 +60,17 @@ def test_laptop_with_clients_of_the_platforms_is_local(machine: Surroundings):
     assert not any("secret" in str(finding) for finding in findings())
 
 
+def test_databricks_connect_runs_where_its_client_runs(machine: Surroundings):
+    """A session on a cluster of Databricks leaves a laptop a laptop: a script with Spark."""
+    machine.env(
+        DATABRICKS_HOST="https://adb-7007.azuredatabricks.net", SPARK_CONNECT_MODE_ENABLED="1"
+    )
+    platforms.connect_session(machine, platforms.ServerlessConf({"spark.app.id": "app-7"}))
+
+    assert where() == ("spark", "script")
+    assert run_context() == {"spark_app_id": "app-7"}
+
+
 def test_jupyter_on_a_laptop_is_a_local_notebook(machine: Surroundings):
     """An IPython kernel makes a notebook of any platform; a terminal's IPython does not."""
     machine.ipython(kernel=False)
@@ -104,6 +115,18 @@ def test_fabric_context_leaves_out_what_is_empty_and_who_it_is(machine: Surround
 
     assert not {"reference_run_id", "parent_run_id", "repl_id"} & set(values)
     assert "someone@example.com" not in values.values()
+
+
+def test_fabric_notebook_in_a_shared_session_has_its_own_repl(machine: Surroundings):
+    """High concurrency: notebooks share the Spark application, so its id is no id of the run."""
+    context = {**platforms.NOTEBOOK_CONTEXT, "hcReplId": "repl-1"}
+    platforms.fabric_spark_notebook(machine, context)
+    platforms.classic_session(machine, platforms.Conf({}), app_id="application_1_0001")
+
+    values = run_context()
+
+    assert (values["repl_id"], values["spark_app_id"]) == ("repl-1", "application_1_0001")
+    assert find_run_id() == "activity-1"
 
 
 def test_fabric_python_notebook(machine: Surroundings):

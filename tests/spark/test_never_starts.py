@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 import laketrace
-from laketrace import Logger, runtime, spark
+from laketrace import Logger, monitor, pipeline, runtime, spark
 from tests.support.processes import ROOT
 
 # Everything public that a program without Spark may call; `kept` are names of 1.x.
 EVERYTHING = """
 import os, pickle, sys
+from importlib.util import find_spec
 import laketrace
 from laketrace import *
 from laketrace import runtime
@@ -62,9 +63,27 @@ def all_of_it():
         silver.metric("files", 1); silver.expect("id is there", column="id", max_null_percent=0)
     str(run.summary()); log.pipeline_metric("silver", "rows", 1); log.health()
     log.data_quality_metric("orders", "rows", 1)
-    from laketrace.monitor import MemoryMonitor
-    with MemoryMonitor(log, interval=60) as monitor, monitor.track("load"):
-        monitor.collect()
+    from laketrace import monitor, pipeline
+    with monitor.MemoryMonitor(log, interval=60) as memory, memory.track("load"):
+        memory.collect()
+    monitor.health(log), monitor.Health
+    if find_spec("prometheus_client") and find_spec("datasketches"):
+        with monitor.timed("x"):
+            monitor.Throughput("y").add(1)
+        monitor.timers, monitor.metrics_text(log), monitor.MetricsServer
+        monitor.write_textfile(folder + "/x.prom", log)
+        with monitor.serve_metrics(log):
+            pass
+    pipeline.start_run(log, "again"), pipeline.Run, pipeline.Stage
+    pipeline.Summary, pipeline.Timing, pipeline.ExpectationFailed, pipeline.TooManyBadRows
+    pipeline.pipeline_metric(log, "a", "b", 1); pipeline.data_quality_metric(log, "a", "b", 1)
+    cfg = {"streaming": {"checkpoint": folder + "/c", "dlq_path": folder + "/d"}}
+    pipeline.validate_streaming_config(cfg); pipeline.create_dlq_handler(cfg)
+    pipeline.with_dlq(lambda rows: rows, cfg, "orders", log=log)
+    from laketrace.interop import LakeTraceHandler, capture
+    LakeTraceHandler(log)
+    with capture(log):
+        pass
     target = folder + "/target"
     report = log.upload(target)
     assert report.ok, report
@@ -73,7 +92,11 @@ def all_of_it():
     assert report.ok, report
     log.close()
 """
-NEED_A_SESSION = {"load", "watch_streams", "collect_worker_logs", "inheritable_thread_target"}
+NEED_A_SESSION = {
+    *("load", "watch_streams", "collect_worker_logs", "inheritable_thread_target"),
+    *("read_stream", "write_stream", "replay_dlq"),
+}
+NEED_A_SERVER = {"push_metrics"}
 
 NO_PYSPARK = """
 class Never:
@@ -110,10 +133,11 @@ def test_nothing_public_is_left_out() -> None:
     used |= {node.id for node in nodes if isinstance(node, ast.Name)}
     methods = {name for name in dir(Logger) if not name.startswith("_")}
 
-    there = {*laketrace.__all__, *runtime.__all__, *spark.__all__, *methods}
+    houses = (laketrace, runtime, spark, pipeline, monitor)
+    there = {*methods, *(name for house in houses for name in house.__all__)}
 
     # `over` is how the package itself makes a logger.
-    assert there - used - NEED_A_SESSION - {"over"} == set()
+    assert there - used - NEED_A_SESSION - NEED_A_SERVER - {"over"} == set()
 
 
 def run(program: str, folder: Path) -> str:
