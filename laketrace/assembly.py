@@ -15,7 +15,6 @@ here: engine and sinks renew themselves. On a Spark executor no file, thread or 
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -363,6 +362,8 @@ def _first(kind: type[S], handlers: list[Handler]) -> S | None:
 
 
 def _pickles(value: Any) -> bool:
+    import pickle
+
     try:
         pickle.dumps(value)
     except Exception:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import heapq
 import json
 import os
-from calendar import timegm
 from collections.abc import Iterator
 from time import strptime
 from typing import IO, Any, NamedTuple
@@ -198,6 +197,8 @@ def first_timestamp(path: str) -> int | None:
             line = file.readline(1 << 16)
     except OSError:
         return None
+    from calendar import timegm
+
     record = _parse(line)
     text = str(record.get("timestamp", "")) if record else line[:32].decode("ascii", "replace")
     try:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from hashlib import sha256
 from time import gmtime, strftime
 from typing import Any, NamedTuple
 
@@ -163,6 +162,8 @@ def safe_stem(name: str) -> str:
         stem = _percent(stem[0]) + stem[1:]
     encoded = stem.encode("utf-8")
     if len(encoded) > _MAX_STEM:
+        from hashlib import sha256  # it loads OpenSSL, in milliseconds
+
         digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         head = encoded[: _MAX_STEM - len(digest) - 1].decode("utf-8", "ignore")
         stem = f"{head}~{digest}"
