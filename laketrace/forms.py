@@ -34,8 +34,6 @@ def encoder_of(config: LakeTraceConfig) -> Encoder:
 def _encoder(
     names: bool | tuple[str, ...], pii: bool, patterns: tuple[re.Pattern[str], ...]
 ) -> Encoder:
-    if names is False and not pii and not patterns:
-        return Encoder()
     return Encoder(Redactor(names, pii=pii, patterns=patterns), MASK)
 
 

@@ -5,9 +5,11 @@ Floor 1. Stands on: core.values.
 A field costs at most its own value, never the record: what JSON does not know has a defined
 form, what cannot be shown becomes a short marker that says so. The text is one line of RFC 8259
 JSON that strict readers take (Spark, DuckDB, Rust): no NaN, no integer beyond 64 bits, no raw
-control character, no lone surrogate. Time and memory are linear in what is encoded.
+control character, no lone surrogate. Time and memory are linear in what is encoded, also where one
+object stands in it many times: it is encoded once for each depth, and after 16 MB of repetitions a
+marker stands for it.
 Threads: an `Encoder` may be used from any thread; each of its caches holds at most 4,096 names, or
-256 messages of at most 200 characters.
+256 messages, of at most 200 characters.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ from laketrace.core.values import as_text, base_of, form_of, shown, unprintable
 MAX_DEPTH = 32
 _MAX_KEYS = 4096
 _MAX_MESSAGES = 256
-_LONGEST_MESSAGE = 200  # characters
-_MAX_ITEMS = 100_000
+_LONGEST_KEPT = 200  # characters
+MAX_ITEMS = 100_000
+_SHORT = 64  # characters that are encoded again rather than kept
+_MOST_AGAIN = 16 << 20  # characters
 _MAX_FLOAT = sys.float_info.max
 
 # encode_basestring leaves these as they are: DEL, C1 controls (0x9b drives terminals), the two
@@ -71,6 +75,54 @@ def quote(text: str) -> str:
     if text.isascii():
         return _quote_ascii(text)
     return _UNSAFE.sub(_escape, _quote_unicode(text))
+
+
+class FreeNames:
+    """The names of one object, each once: of those that are alike, the later get a number.
+
+    >>> names = FreeNames()
+    >>> [names.take(name) for name in ("a", "a_2", "a", "a")]
+    ['a', 'a_2', 'a_3', 'a_4']
+    """
+
+    __slots__ = ("_numbers", "_taken")
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}  # where to go on, so that many cost no more each
+
+    def take(self, name: str) -> str:
+        """The name, or the first of `name_2`, `name_3` and so on that is free; taken from now."""
+        taken = self._taken
+        if name in taken:
+            number = self._numbers.get(name, 2)
+            while f"{name}_{number}" in taken:
+                number += 1
+            self._numbers[name] = number + 1
+            name = f"{name}_{number}"
+        taken.add(name)
+        return name
+
+
+class _Walk:
+    """The texts of what was met on the way through one value, for when it is met again.
+
+    They go by depth too, because the limit of depth cuts the same object elsewhere. The objects
+    are kept with them: the number of one that is gone is given to another.
+    """
+
+    __slots__ = ("left", "texts")
+
+    def __init__(self) -> None:
+        self.texts: dict[tuple[int, int], tuple[Any, str]] = {}
+        self.left = _MOST_AGAIN
+
+    def again(self, text: str) -> str:
+        """The text, as long as repetitions have room."""
+        if len(text) > self.left:
+            return '"<shown before>"'
+        self.left -= len(text)
+        return text
 
 
 class Encoder:
@@ -125,18 +177,16 @@ class Encoder:
         if type(key) is not str:
             key = str.__str__(key)
         start = f",{quote(key)}:"
-        if len(self._keys) >= _MAX_KEYS:
-            self._keys.clear()
-        self._keys[key] = start
+        if len(key) <= _LONGEST_KEPT:
+            if len(self._keys) >= _MAX_KEYS:
+                self._keys.clear()
+            self._keys[key] = start
         return start
 
     def _scrubbed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The fields under names that may be shown; of two that become alike, both stay."""
-        named: dict[str, Any] = {}
-        for key, value in fields.items():
-            name = self._shown_name(key)
-            named[not_taken(name, named)] = value
-        return named
+        names = FreeNames()
+        return {names.take(self._shown_name(key)): value for key, value in fields.items()}
 
     def _shown_name(self, name: str) -> str:
         """A name without what looks like a secret; the same where nothing is asked for."""
@@ -145,9 +195,10 @@ class Encoder:
         shown = self._names.get(name)
         if shown is None:
             shown = self._scrub(name)
-            if len(self._names) >= _MAX_KEYS:
-                self._names.clear()
-            self._names[name] = shown
+            if len(name) <= _LONGEST_KEPT:
+                if len(self._names) >= _MAX_KEYS:
+                    self._names.clear()
+                self._names[name] = shown
         return shown
 
     def text(self, text: str) -> str:
@@ -162,7 +213,7 @@ class Encoder:
         ('"table loaded"', {'table loaded': '"table loaded"'})
         """
         shown = self.text(text)
-        if len(text) <= _LONGEST_MESSAGE:
+        if len(text) <= _LONGEST_KEPT:
             if len(self.messages) >= _MAX_MESSAGES:
                 self.messages.clear()
             self.messages[text] = shown
@@ -175,75 +226,79 @@ class Encoder:
         '{"when":null,"deep":[true,"\\\\\\\\xff"]}'
         """
         try:
-            return self._value(value, ())
+            plain = _PLAIN.get(type(value))
+            return self._value(value, (), _Walk()) if plain is None else plain(value)
         except Exception as error:
             return quote(unprintable(value, error))
 
-    def _value(self, value: Any, path: tuple[int, ...]) -> str:
+    def _value(self, value: Any, path: tuple[int, ...], walk: _Walk) -> str:
+        """The text of a value that stands inside the objects of `path`."""
         kind = type(value)
         plain = _PLAIN.get(kind)
         if plain is not None:
             return plain(value)
-        if kind is str:
+        if kind is str and len(value) <= _SHORT:
             return self.text(value)
-        if kind in (dict, list, tuple, set, frozenset):
-            return self._container(value, path)
-        return self._converted(value, path)
-
-    def _container(self, value: Any, path: tuple[int, ...]) -> str:
-        if id(value) in path:
+        number = id(value)
+        if number in path:
             return '"<cycle>"'
         if len(path) >= MAX_DEPTH:
             return f'"<nested deeper than {MAX_DEPTH} levels>"'
-        path = (*path, id(value))
+        met = walk.texts.get((number, len(path)))
+        if met is not None:
+            return walk.again(met[1])
+        inside = (*path, number)
+        if kind is str:
+            text = self.text(value)
+        elif kind in _ITERATE or kind is dict:
+            text = self._container(value, inside, walk)
+        else:
+            text = self._converted(value, inside, walk)
+        if len(text) > _SHORT:
+            walk.texts[number, len(path)] = (value, text)
+        return text
+
+    def _container(self, value: Any, path: tuple[int, ...], walk: _Walk) -> str:
         if isinstance(value, dict):
-            return self._object(dict.items(value), path)
+            return self._object(dict.items(value), path, walk)
         items = list(_ITERATE[base_of(value)](value))
-        texts = [self._safe(item, path) for item in items[:_MAX_ITEMS]]
-        if len(items) > _MAX_ITEMS:
-            texts.append(f'"<{len(items) - _MAX_ITEMS} more>"')
+        texts = [self._safe(item, path, walk) for item in items[:MAX_ITEMS]]
+        if len(items) > MAX_ITEMS:
+            texts.append(f'"<{len(items) - MAX_ITEMS} more>"')
         return f"[{','.join(texts)}]"
 
-    def _object(self, items: Iterable[tuple[Any, Any]], path: tuple[int, ...]) -> str:
+    def _object(self, items: Iterable[tuple[Any, Any]], path: tuple[int, ...], walk: _Walk) -> str:
         texts: list[str] = []
-        seen: set[str] = set()
+        names = FreeNames()
         for key, value in items:
-            if len(texts) >= _MAX_ITEMS:
+            if len(texts) >= MAX_ITEMS:
                 texts.append('"<more>":"<more members than 100000>"')
                 break
             name = key if type(key) is str else as_text(key)
             secret = self._is_secret(name)
-            name = self._shown_name(name)
-            name = not_taken(name, seen)  # two keys with one text, like 1 and "1": both stay
-            seen.add(name)
-            if secret:
-                texts.append(f"{quote(name)}:{self._mask}")
-            else:
-                texts.append(f"{quote(name)}:{self._safe(value, path)}")
+            shown_name = quote(names.take(self._shown_name(name)))
+            text = self._mask if secret else self._safe(value, path, walk)
+            texts.append(f"{shown_name}:{text}")
         return "{" + ",".join(texts) + "}"
 
-    def _safe(self, value: Any, path: tuple[int, ...]) -> str:
+    def _safe(self, value: Any, path: tuple[int, ...], walk: _Walk) -> str:
         try:
-            return self._value(value, path)
+            return self._value(value, path, walk)
         except Exception as error:
             return quote(unprintable(value, error))
 
-    def _converted(self, value: Any, path: tuple[int, ...]) -> str:
+    def _converted(self, value: Any, path: tuple[int, ...], walk: _Walk) -> str:
         """A value of a type that JSON does not know, through the form that stands for it."""
-        if len(path) >= MAX_DEPTH:
-            return f'"<nested deeper than {MAX_DEPTH} levels>"'
-        if id(value) in path:
-            return '"<cycle>"'
         kind, form = form_of(value)
         if kind == "text":
             return self.text(form)
         if kind == "container":
-            return self._container(form, path)
+            return self._container(form, path, walk)
         if kind == "members":
-            return self._object(form, (*path, id(value)))
+            return self._object(form, path, walk)
         if form is value:
             return self.text(shown(value))
-        return self._safe(form, (*path, id(value)))
+        return self._safe(form, path, walk)
 
 
 def to_json(value: Any, redactor: NameRule | None = None) -> str:

@@ -17,12 +17,12 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from laketrace.core.context import context_fields
-from laketrace.core.encode import NameRule, not_taken
+from laketrace.core.encode import FreeNames, NameRule
 from laketrace.core.levels import Level
 from laketrace.core.record import RESERVED, Record, Source, free_name
 from laketrace.core.secretnames import MASK
 from laketrace.core.stats import Counter
-from laketrace.core.values import as_text
+from laketrace.core.values import as_text, shown
 
 Patch = Callable[[Record], Any]
 _started = time.perf_counter()
@@ -92,15 +92,21 @@ def redact(record: Record, redactor: NameRule) -> None:
 
     With `mask_pii` the exception itself is taken away too: who prints it would print its text.
     """
-    extra: dict[str, Any] = {}
-    for key, value in record.extra.items():
-        name = redactor.scrub(key) if redactor.scrubs else key
-        extra[not_taken(name, extra)] = _redacted(key, value, redactor)
-    record.extra = extra
+    record.extra = redacted(record.extra, redactor)
     if redactor.scrubs:
         record.message = redactor.scrub(record.message)
         record.exception = redactor.redacted(record.exception)
         record.exc = None
+
+
+def redacted(fields: Mapping[str, Any], redactor: NameRule) -> dict[str, Any]:
+    """A copy of fields without secrets, by name and, where that is asked for, by form."""
+    names = FreeNames()
+    copy: dict[str, Any] = {}
+    for key, value in fields.items():
+        name = names.take(redactor.scrub(key) if redactor.scrubs else key)
+        copy[name] = _redacted(key, value, redactor)
+    return copy
 
 
 def _redacted(key: str, value: Any, redactor: NameRule) -> Any:
@@ -127,14 +133,18 @@ def merge(*parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _enrich(record: Record, patch: Patch, failures: Counter) -> None:
+    before = record.extra
     try:
         added = patch(record)
-        if isinstance(added, Mapping):
-            record.extra = merge(record.extra, added)
+        # What it has put there itself may replace nothing of ours either.
+        record.extra = merge(record.extra, added if isinstance(added, Mapping) else {})
     except Exception as error:
         failures.tick()
-        name = getattr(patch, "__qualname__", repr(patch))
-        record.extra["patch_error"] = f"{name}: {type(error).__name__}: {as_text(error)}"
+        name = getattr(patch, "__qualname__", None) or shown(patch)
+        said = {"patch_error": f"{name}: {type(error).__name__}: {as_text(error)}"}
+        record.extra = merge(record.extra if isinstance(record.extra, dict) else before, said)
+    if type(record.message) is not str:
+        record.message = as_text(record.message)
 
 
 def _called(value: Any) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from laketrace.core.encode import Encoder, not_taken, quote
+from laketrace.core.encode import Encoder, FreeNames, not_taken, quote
 from laketrace.core.levels import Level
 from laketrace.core.timestamp import iso
 
@@ -183,8 +183,10 @@ class Record:
         extra = self.extra
         added: dict[str, Any] = {}
         if details:
-            added = self.details()
-            extra = {f"extra_{key}" if key in added else key: extra[key] for key in extra}
+            added, names = self.details(), FreeNames()
+            extra = {
+                names.take(f"extra_{key}" if key in added else key): extra[key] for key in extra
+            }
         members = encoder.members(extra) + encoder.members(added)
         return (
             f'{{"timestamp":"{iso(self.timestamp_ns)}","level":{quote(self.level.name)}'

@@ -15,9 +15,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any
 
-from laketrace.core.encode import MAX_DEPTH, not_taken
+from laketrace.core.encode import MAX_DEPTH, MAX_ITEMS, FreeNames
 from laketrace.core.secretnames import MASK, SecretNames
 from laketrace.core.values import as_text, names_of
 
@@ -25,6 +26,8 @@ __all__ = ["MASK", "Redactor", "by_name_and_form", "masked"]
 
 _MOST_NAMES = 4096
 _LONGEST_NAME = 256  # characters of a name that is remembered
+# By number and depth of an object: the object itself, which so keeps its number, and its copy.
+_Made = dict[tuple[int, int], tuple[Any, Any]]
 
 
 class Redactor:
@@ -105,42 +108,56 @@ class Redactor:
         >>> Redactor().redacted({"user": "bob", "login": {"password": ["a", "b"]}})
         {'user': 'bob', 'login': {'password': '[REDACTED]'}}
         """
-        return self._copy(value, ())
+        return self._copy(value, (), {})
 
-    def _copy(self, value: Any, path: tuple[int, ...]) -> Any:
+    def _copy(self, value: Any, path: tuple[int, ...], made: _Made) -> Any:
         if isinstance(value, str):
             return self.scrub(value)
         if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
             return value
-        if id(value) in path:
+        number = id(value)
+        if number in path:
             return "<cycle>"
         if len(path) >= MAX_DEPTH:  # not looked into, so not shown
             return f"<nested deeper than {MAX_DEPTH} levels>"
-        path = (*path, id(value))
+        # What stands in it many times is copied once for each depth, so that time stays linear.
+        known = made.get((number, len(path)))
+        if known is not None:
+            return known[1]
+        copy = self._copy_of_container(value, (*path, number), made)
+        made[number, len(path)] = (value, copy)
+        return copy
+
+    def _copy_of_container(self, value: Any, path: tuple[int, ...], made: _Made) -> Any:
         if isinstance(value, Mapping):
-            return self._copy_of_mapping(value, path)
+            return self._copy_of_mapping(value, path, made)
         if isinstance(value, tuple) and (names := names_of(value)) is not None:
-            return self._copy_of_named_tuple(value, names, path)
-        items = [self._copy(item, path) for item in value]
+            return self._copy_of_named_tuple(value, names, path, made)
+        items = [self._copy(item, path, made) for item in value]
         for kind in (tuple, set, frozenset):
             if isinstance(value, kind):
                 return kind(items)
         return items
 
-    def _copy_of_mapping(self, value: Mapping[Any, Any], path: tuple[int, ...]) -> dict[Any, Any]:
+    def _copy_of_mapping(
+        self, value: Mapping[Any, Any], path: tuple[int, ...], made: _Made
+    ) -> dict[Any, Any]:
         copy: dict[Any, Any] = {}
-        for key, item in value.items():
+        names = FreeNames()
+        # A mapping of the user's need not end; of more items than this none are written anyway.
+        items = value.items() if isinstance(value, dict) else islice(value.items(), MAX_ITEMS + 1)
+        for key, item in items:
             name = key
             if self.scrubs and isinstance(key, str):
-                name = not_taken(self.scrub(key), copy)  # two addresses as keys: both values stay
-            copy[name] = MASK if self.is_secret(as_text(key)) else self._copy(item, path)
+                name = names.take(self.scrub(key))  # two addresses as keys: both values stay
+            copy[name] = MASK if self.is_secret(as_text(key)) else self._copy(item, path, made)
         return copy
 
     def _copy_of_named_tuple(
-        self, value: tuple[Any, ...], names: Sequence[str], path: tuple[int, ...]
+        self, value: tuple[Any, ...], names: Sequence[str], path: tuple[int, ...], made: _Made
     ) -> tuple[Any, ...]:
         items = [
-            MASK if self.is_secret(name) else self._copy(item, path)
+            MASK if self.is_secret(name) else self._copy(item, path, made)
             for name, item in zip(names, tuple.__iter__(value), strict=True)
         ]
         copy: Any = tuple.__new__(type(value), items)

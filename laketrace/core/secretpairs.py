@@ -116,6 +116,10 @@ def _value(text: str, start: int, name: str) -> tuple[int, int]:
         if scheme is None or scheme.group().strip().lower() == "digest":
             return start, _end(_LINE, text, start)
         return start, _end(_PLAIN, text, scheme.end())
+    if text.startswith(MASK, start):  # scrubbed before: nothing to do, unless more follows
+        end = start + len(MASK)
+        rest = _end(_PLAIN, text, end)
+        return start, rest if rest > end else start
     return start, _end(_PLAIN, text, start)
 
 

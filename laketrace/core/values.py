@@ -3,7 +3,8 @@
 Floor 1. Stands on: nothing.
 
 Each type has a form: a text, a container, members with names, or another value. An object of the
-user's has its `repr`, and where that fails a short marker. Modules are looked up, never imported:
+user's has its `repr`, and where that fails a short marker; a frame of Spark has the marker at once,
+because its `repr` may ask a server or run a job. Modules are looked up, never imported:
 who has not imported numpy has no numpy scalar.
 Threads: any; how deep `repr` calls are nested is counted for each thread.
 """
@@ -13,12 +14,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 _MAX_NESTED_CALLS = 4  # a __repr__ that logs an object whose __repr__ logs ...
 _BASES = (dict, list, tuple, set, frozenset)
+_SPARK_DATA = frozenset(("DataFrame", "Frame", "IndexOpsMixin"))  # of Spark SQL, of pandas on Spark
 
 
 def base_of(value: Any) -> type:
@@ -57,6 +59,8 @@ def form_of(value: Any) -> tuple[str, Any]:
     module = kind.__module__.partition(".")[0]
     if module in ("numpy", "pandas"):
         return _science(value, module)
+    if module == "pyspark" and _is_spark_data(kind):
+        return "text", _not_evaluated(kind)
     for module, name in (("decimal", "Decimal"), ("uuid", "UUID"), ("pathlib", "PurePath")):
         loaded = getattr(sys.modules.get(module), name, None)
         if loaded is not None and isinstance(value, loaded):
@@ -67,7 +71,11 @@ def form_of(value: Any) -> tuple[str, Any]:
 
 
 def _structure(value: Any, kind: type) -> tuple[str, Any]:
-    """Dataclass, named tuple, Spark Row, subclasses of containers and numbers, mappings."""
+    """Dataclass, named tuple, Spark Row, subclasses of containers and numbers, mappings.
+
+    A mapping that is no dict (`os.environ`, the headers of a response) has members as well: in its
+    `repr` names of secrets would not be seen.
+    """
     fields = getattr(kind, "__dataclass_fields__", None)
     if isinstance(fields, dict):
         return "members", [(name, _attribute(value, name)) for name in fields]
@@ -84,6 +92,8 @@ def _structure(value: Any, kind: type) -> tuple[str, Any]:
         return "container", dict(value)
     if kind is deque:
         return "container", list(value)
+    if isinstance(value, Mapping):
+        return "members", value.items()
     return "value", value
 
 
@@ -110,6 +120,18 @@ def _science(value: Any, module: str) -> tuple[str, Any]:
         item = value.item()
         return "value", item if type(item) is not type(value) else str(item)
     return "value", value
+
+
+def _is_spark_data(kind: type) -> bool:
+    """Whether it is a frame, series or index of Spark, whose text may be what a job computes."""
+    return any(
+        base.__name__ in _SPARK_DATA and base.__module__.startswith("pyspark.")
+        for base in kind.__mro__
+    )
+
+
+def _not_evaluated(kind: type) -> str:
+    return f"<{kind.__module__}.{kind.__qualname__}: not evaluated>"
 
 
 def _attribute(value: Any, name: str) -> Any:
@@ -161,6 +183,9 @@ def as_text(value: Any) -> str:
         return f"<{type(value).__name__}: its str logs itself>"
     _nesting.calls += 1
     try:
+        kind = type(value)
+        if kind.__module__.startswith("pyspark.") and _is_spark_data(kind):
+            return _not_evaluated(kind)
         return str.__str__(str(value))
     except Exception as error:
         return unprintable(value, error)

@@ -6,12 +6,13 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import itertools
 import json
 import pathlib
 import re
 import uuid
-from collections import OrderedDict, deque, namedtuple
-from collections.abc import Callable
+from collections import OrderedDict, UserDict, deque, namedtuple
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 from laketrace import get_logger
 from laketrace.core.encode import MAX_DEPTH, Encoder, quote, to_json
+from laketrace.core.redact import Redactor
 from laketrace.core.values import as_text
 
 
@@ -196,6 +198,122 @@ def test_a_long_container_says_how_much_is_missing() -> None:
     assert items[-1] == "<3 more>"
 
 
+def nested_twice(levels: int) -> list[Any]:
+    """A list of two times the same list, which is two times the same list, and so on."""
+    value: list[Any] = ["leaf"]
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+@dataclasses.dataclass
+class Pair:
+    left: Any
+    right: Any
+
+
+def test_what_stands_in_a_value_many_times_takes_linear_time() -> None:
+    """Forty lists that unfold to 10**12 items are encoded, and copied, once for each depth."""
+    pair: Any = Pair(1, 2)
+    for _ in range(40):
+        pair = Pair(pair, pair)
+    everybody: list[dict[str, Any]] = [{} for _ in range(30)]
+    for one in everybody:
+        one["others"] = [other for other in everybody if other is not one]
+
+    for value in (nested_twice(40), pair, everybody, ["long" * 250_000] * 50_000):
+        text = to_json(value)
+        assert len(text) < 40 << 20
+        strict(text)
+    copy = Redactor().redacted(nested_twice(40))
+
+    assert copy[0] is copy[1]
+    assert strict(to_json(nested_twice(5))) == nested_twice(5)
+
+
+class Alike:
+    """A key whose text is that of every other one."""
+
+    def __str__(self) -> str:
+        return "key"
+
+
+@pytest.mark.parametrize("redactor", [None, Redactor(pii=True)], ids=["plain", "mask_pii"])
+def test_many_keys_with_one_text_take_linear_time(redactor: Redactor | None) -> None:
+    """50,000 keys that look alike, as e-mail addresses do when they are masked, all stay."""
+    keys: Any = [f"u{number}@example.com" for number in range(50_000)]
+    if redactor is None:
+        keys = [Alike() for _ in range(50_000)]
+    counts = dict.fromkeys(keys, 1)
+    if redactor is not None:
+        counts = redactor.redacted(counts)
+
+    names = list(strict(to_json(counts, redactor)))
+
+    assert len(names) == 50_000 and names[-1].endswith("_50000")
+
+
+class Headers(Mapping[str, str]):
+    """A mapping that is no dict, as HTTP libraries have for headers."""
+
+    def __init__(self, **items: str) -> None:
+        self._items = items
+
+    def __getitem__(self, key: str) -> str:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return f"Headers({self._items})"
+
+
+class Endless(Headers):
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.count()
+
+    def __getitem__(self, key: str) -> str:
+        return "x"
+
+
+def test_a_mapping_that_is_no_dict_has_members_and_keeps_its_secrets() -> None:
+    """Headers, `os.environ` and the like are objects, in which names of secrets count."""
+    value = {"sent": Headers(Authorization="hunter2", Accept="*/*"), "env": UserDict(TOKEN="t")}
+
+    assert strict(to_json(value, Redactor())) == {
+        "sent": {"Authorization": "[REDACTED]", "Accept": "*/*"},
+        "env": {"TOKEN": "[REDACTED]"},
+    }
+    assert Redactor().redacted(value) == strict(to_json(value, Redactor()))
+
+
+def test_a_mapping_without_an_end_is_cut() -> None:
+    """A user's mapping is asked for as many items as are written, and no more."""
+    assert list(strict(to_json(Endless())))[-1] == "<more>"
+    assert list(strict(to_json(Redactor().redacted(Endless()))))[-1] == "<more>"
+
+
+def test_a_frame_of_spark_is_not_evaluated() -> None:
+    """Its `repr` would ask a server, or run a job: as a field and as a message it is a marker."""
+
+    def fail(self: object) -> str:
+        raise AssertionError("evaluated")
+
+    spark = "pyspark.sql.connect.dataframe"
+    frame = type("DataFrame", (), {"__module__": spark, "__repr__": fail, "__str__": fail})
+    series = type("IndexOpsMixin", (), {"__module__": "pyspark.pandas.base"})
+    names = {"__module__": "pyspark.pandas.series", "__repr__": fail, "__str__": fail}
+    of_pandas = type("Series", (series,), names)
+
+    assert strict(to_json([frame()])) == [f"<{spark}.DataFrame: not evaluated>"]
+    assert as_text(frame()) == f"<{spark}.DataFrame: not evaluated>"
+    assert as_text(of_pandas()) == "<pyspark.pandas.series.Series: not evaluated>"
+
+
 def test_a_repr_that_logs_itself_ends() -> None:
     """A `__repr__` that encodes its own object again and again is stopped by a marker."""
 
@@ -350,3 +468,13 @@ def test_memory_of_messages_is_bounded(messages):
 
     assert len(encoder.messages) <= 256
     assert all(len(message) <= 200 for message in encoder.messages)
+
+
+def test_memory_of_names_is_bounded() -> None:
+    """Names that a program makes up are not kept for ever, and long ones not at all."""
+    encoder = Encoder(Redactor(pii=True))
+    for number in range(5000):
+        encoder.members({f"field{number}": 1, "long" * 100 + str(number): 1})
+
+    assert len(encoder._keys) <= 4096 and len(encoder._names) <= 4096
+    assert max(map(len, {**encoder._keys, **encoder._names})) <= 200

@@ -466,6 +466,8 @@ def test_word_behind_a_name_goes_whole(name, sign, secret):
     scrubbed = BY_FORM.scrub(f"connect {name}{sign}Q{secret} to the database")
 
     assert scrubbed == f"connect {name}{sign}{MASK} to the database"
+    assert BY_FORM.scrub(scrubbed) == scrubbed
+    assert BY_FORM.scrub(f"{name}{sign}{MASK}Q{secret}") == f"{name}{sign}{MASK}"
 
 
 @settings(max_examples=300)
