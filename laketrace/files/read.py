@@ -181,7 +181,7 @@ def _open(path: str) -> IO[bytes]:
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except ValueError:  # also bytes that are no UTF-8
+    except (ValueError, RecursionError):  # also bytes that are no UTF-8, brackets without end
         return None
     return record if isinstance(record, dict) else None
 
@@ -231,10 +231,12 @@ def _tail(path: str, number: int) -> list[bytes]:
             return list(deque(file, number))
     with open(path, "rb") as plain:
         at = plain.seek(0, os.SEEK_END)
-        tail = b""
-        while at > 0 and tail.count(b"\n") <= number:
+        pieces: list[bytes] = []
+        newlines = 0
+        while at > 0 and newlines <= number:
             step = min(1 << 16, at)
             at -= step
             plain.seek(at)
-            tail = plain.read(step) + tail
-    return tail.splitlines(keepends=True)[-number:]
+            pieces.append(plain.read(step))
+            newlines += pieces[-1].count(b"\n")
+    return b"".join(reversed(pieces)).splitlines(keepends=True)[-number:]

@@ -132,7 +132,7 @@ def _fragment(descriptor: int, size: int) -> tuple[bytes, int]:
 def _is_record(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: brackets without end
         return False
 
 

@@ -248,6 +248,18 @@ def test_a_start_finds_repairs_and_logs_what_was_left(
     assert not (tmp_path / "life.4000000.log").exists()
 
 
+def test_a_torn_line_of_brackets_is_repaired_as_any_other(tmp_path: Path) -> None:
+    """A text form may tear in the middle of what somebody sent: the next start takes it."""
+    (tmp_path / "life.log").write_bytes(b"[" * 200_000)
+
+    with make(tmp_path) as log:
+        log.info("after")
+
+    first, *others = laketrace.read(tmp_path)
+    assert (first["event"], first["bytes"]) == ("torn_line", 200_000)
+    assert others[-1]["message"] == "after"
+
+
 def test_close_leaves_the_file_in_its_place_and_the_next_start_goes_on(tmp_path: Path) -> None:
     """A program that starts again writes on in the same file."""
     for text in ("one", "two"):
