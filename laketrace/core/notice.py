@@ -1,9 +1,10 @@
 """What LakeTrace has to say about itself, on stderr, once for each cause.
 
-Floor 1. Stands on: nothing.
+Floor 1. Stands on: core.clean, core.values.
 
 A notice never raises and never repeats: the figures are in `log.stats()`, the notice only
-draws attention to them. At most 1,000 causes are remembered; after a fork the child, whose
+draws attention to them. It is one line, and drives no terminal, whatever an error in it says. At
+most 1,000 causes are remembered; after a fork the child, whose
 accounts start at zero, may say everything again.
 """
 
@@ -11,6 +12,9 @@ from __future__ import annotations
 
 import os
 import sys
+
+from laketrace.core.clean import clean
+from laketrace.core.values import as_text
 
 _LIMIT = 1000
 _said: set[str] = set()
@@ -29,10 +33,19 @@ def say(text: str, key: str | None = None) -> bool:
         return False
     _said.add(key)
     try:
-        sys.stderr.write(f"laketrace: {text}\n")
+        sys.stderr.write(f"laketrace: {clean(text)}\n")
     except Exception:  # stderr may be closed, None or a stream that fails: then nobody listens
         return False
     return True
+
+
+def cause(error: BaseException) -> str:
+    """What went wrong, for a notice: a user's exception may have a text that raises itself.
+
+    >>> cause(ValueError("no rows"))
+    'ValueError: no rows'
+    """
+    return f"{type(error).__name__}: {as_text(error)}"
 
 
 def forget(key: str) -> None:

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 
 from laketrace.core import fork
 from laketrace.core.living import Living
-from laketrace.core.notice import say
+from laketrace.core.notice import cause, say
 from laketrace.core.stats import Accounts, Stats, count_all
 
 LINGER = 0.02  # seconds; a longer nap saves writes, a shorter one loses less to a SIGKILL
@@ -376,7 +376,7 @@ class _Writer:
                     queue.drain(0.1)
                     full = full or len(queue._items) >= _BATCH
             except BaseException as error:  # a user's sink may even ask to exit: not this thread
-                say(f"the writer thread met {type(error).__name__}: {error}", key="writer")
+                say(f"the writer thread met {cause(error)}", key="writer")
         return full
 
     def hold(self) -> None:

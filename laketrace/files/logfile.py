@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from laketrace.core.notice import forget, say
+from laketrace.core.notice import cause, forget, say
 from laketrace.core.stats import Accounts
 from laketrace.files import janitor
 from laketrace.files.active import ActiveFile, no_file
@@ -129,7 +129,7 @@ class LogFile:
                     if ask(text, handle):
                         return True
             except Exception as error:
-                say(f"rotation callable failed: {type(error).__name__}: {error}", key=repr(ask))
+                say(f"rotation callable failed: {cause(error)}", key=f"rotation {id(ask)}")
         return False
 
     def _set_began(self, file: ActiveFile, ns: int) -> None:

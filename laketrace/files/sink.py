@@ -31,7 +31,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from laketrace.core import fork
-from laketrace.core.notice import forget, say
+from laketrace.core.notice import cause, forget, say
 from laketrace.core.stats import Accounts, Stats, count_all
 from laketrace.files import janitor
 from laketrace.files.active import ActiveFile, no_file
@@ -173,7 +173,7 @@ class FileSink(LogFile):
                 self.accounts.failed.tick()
             if not marks or not isinstance(error, Exception):
                 raise
-            say(f"writing {self.path} met {type(error).__name__}: {error}", key="a fault of ours")
+            say(f"writing {self.path} met {cause(error)}", key="a fault of ours")
             return
         if successor is not None:
             successor.append(line, ns)

@@ -136,6 +136,41 @@ def test_records_are_frozen_at_the_call(log: Logger) -> None:
     assert records(log)[0]["rows"] == [1]
 
 
+@pytest.mark.parametrize("redact", [True, False])
+def test_records_of_a_queued_function_are_frozen_too(log: Logger, redact: bool) -> None:
+    """What a function reads from the record later is what was there at the call."""
+    seen: list[Any] = []
+    again = get_logger("queued", log_dir=None, stdout=False, redact=redact)
+    again.add(lambda text: seen.append(text.record.extra), enqueue=True)
+    rows = [1, {"deep": [2]}]
+    again.info("x", rows=rows)
+    rows[1]["deep"].append(3)  # type: ignore[index]
+    rows.append(4)
+    again.flush()
+
+    assert seen == [{"rows": [1, {"deep": [2]}]}]
+
+
+def test_the_writer_outlives_an_error_whose_text_raises(log: Logger) -> None:
+    """One thread serves all queues: what one sink raises ends nothing for the others."""
+
+    class Leaving(BaseException):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    def leave(text: str) -> None:
+        raise Leaving
+
+    number = log.add(leave, enqueue=True)
+    log.info("x")
+    until(lambda: log.stats().handlers[number].queued == 0)
+    log.remove(number)
+    log.info("later")
+
+    until(lambda: [record["message"] for record in records(log)] == ["x", "later"])
+    assert log.stats().handlers[number].failed == 1
+
+
 def test_flush_is_true_when_all_is_written_and_false_when_time_runs_out(
     log: Logger, stuck: StuckSink
 ) -> None:
