@@ -1,9 +1,9 @@
 """One logger, put together from its settings: engine, places, sinks, queues, handlers.
 
-Floor 5. Stands on: adding, annexes, config, core.console, core.context, core.engine, core.handler,
-core.logger, core.making, core.notice, core.queue, core.record, core.stdlib, core.values,
-files.place, files.read, files.recovery, files.runs, files.segment, files.sink, forms, opening,
-runtime, runtime.worker.
+Floor 5. Stands on: adding, annexes, config, core.clean, core.console, core.context, core.engine,
+core.handler, core.logger, core.making, core.notice, core.queue, core.record, core.stdlib,
+core.values, files.place, files.read, files.recovery, files.runs, files.segment, files.sink, forms,
+opening, runtime, runtime.worker.
 
 Other settings for a living logger are put into force by building the new handlers, letting the
 records go to them in one step, and only then closing the old ones; a file that goes on under
@@ -22,13 +22,14 @@ from typing import Any, TypeVar
 from laketrace.adding import check_added, is_path
 from laketrace.annexes import check_destination, start_shipping
 from laketrace.config import SETTINGS, LakeTraceConfig
+from laketrace.core.clean import clean
 from laketrace.core.console import StreamSink
 from laketrace.core.context import fields_now
 from laketrace.core.engine import Engine
 from laketrace.core.handler import Form, Handler, TextSink
 from laketrace.core.logger import Logger
 from laketrace.core.making import PLAIN, merge
-from laketrace.core.notice import say
+from laketrace.core.notice import cause, say
 from laketrace.core.queue import LineSink, RecordQueue
 from laketrace.core.record import Source
 from laketrace.core.stdlib import StdlibSink, is_stdlib
@@ -122,7 +123,7 @@ class Assembly:
         try:
             start_shipping(self.logger)
         except Exception as error:  # logging goes on, and the files wait for a later upload
-            say(f"uploads of {self.name} do not start: {error}", key=f"upload {self.name}")
+            say(f"uploads of {self.name} do not start: {cause(error)}", key=f"upload {self.name}")
 
     def _end_lost_runs(self) -> None:
         """Write the end of runs that were killed, in their name."""
@@ -291,7 +292,7 @@ class Assembly:
         lines = last_lines(str(path), number)
         print(f"--- last {len(lines)} lines of {path} ---")
         for line in lines:
-            print(line.decode("utf-8", "backslashreplace").rstrip("\n"))
+            print(clean(line.decode("utf-8", "backslashreplace").rstrip("\n")))
         print("---")
 
     def finish_segment(self) -> Segment | None:

@@ -110,13 +110,19 @@ class Catcher:
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             with self:
                 generator = function(*args, **kwargs)
+                step = generator.asend(None)
                 try:
-                    sent = None
                     while True:
                         try:
-                            sent = yield await generator.asend(sent)
+                            item = await step
                         except StopAsyncIteration:
                             return
+                        try:
+                            step = generator.asend((yield item))
+                        except GeneratorExit:
+                            raise
+                        except BaseException as error:  # what is thrown in is for the function
+                            step = generator.athrow(error)
                 finally:
                     await generator.aclose()
 

@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 from laketrace.core import fork
 from laketrace.core.encode import Encoder, quote
 from laketrace.core.handler import Form, Handler
-from laketrace.core.levels import INFO, WARNING, Level
-from laketrace.core.limit import shrink
+from laketrace.core.levels import INFO, WARNING, Level, is_foreign
+from laketrace.core.limit import is_longer, shorten
 from laketrace.core.making import Call, make_record, redact
-from laketrace.core.notice import say
+from laketrace.core.notice import cause, say
 from laketrace.core.queue import Line
 from laketrace.core.record import Record, Source
 from laketrace.core.stats import Counter, Stats
@@ -48,6 +48,33 @@ class Plan(NamedTuple):
 
 
 RECORD_WANTED = Plan("", None)
+
+
+class _Limited:
+    """The texts of one record for all its handlers, none longer than the limit of a record."""
+
+    def __init__(self, record: Record, encoder: Encoder, limit: int) -> None:
+        self._record = record
+        self._encoder = encoder
+        self._limit = limit
+        self._line: str | None = None
+        self._short: Record | None = None
+
+    def __call__(self, form: Form | None) -> str:
+        """The text that `form` makes, or the logger's own JSON line, which is made once."""
+        if form is None:
+            if self._line is None:
+                self._line = self._made(lambda record: record.to_json(self._encoder))
+            return self._line
+        return self._made(form)
+
+    def _made(self, form: Form) -> str:
+        text = form(self._record)
+        if isinstance(text, str) and is_longer(text, self._limit):
+            if self._short is None:
+                self._short = shorten(self._record, self._encoder, self._limit)
+            text = form(self._short)
+        return text
 
 
 class Engine:
@@ -164,6 +191,8 @@ class Engine:
 
     def plan(self, level: Level) -> Plan:
         """Make the plan for a level, at its first record or after a change."""
+        if is_foreign(level):  # plans go by the names of levels
+            return RECORD_WANTED
         plans = self.plans  # a change replaces the dict: a plan made of old state goes with it
         taking = [item for item in self.handlers.values() if level.no >= self._level_of(item)]
         plan = RECORD_WANTED
@@ -193,17 +222,9 @@ class Engine:
             for handler in taking:
                 handler.fail(error)
             return
-        line: list[str] = []
-
-        def json_line() -> str:
-            if not line:
-                text = record.to_json(encoder)
-                long = len(text) > self.max_record
-                line.append(shrink(record, encoder, self.max_record) if long else text)
-            return line[0]
-
+        form = _Limited(record, encoder, self.max_record)
         for handler in taking:
-            handler.deliver(record, json_line)
+            handler.deliver(record, form)
 
     def make_line(self, message: str, fields: dict[str, Any], form: Form | None = None) -> bytes:
         """A whole line in the name of LakeTrace, for what repairs a file."""
@@ -228,7 +249,7 @@ class Engine:
             try:
                 callback(max(0.0, deadline - time.monotonic()))
             except Exception as error:
-                say(f"at close: {type(error).__name__}: {error}", key=f"close {callback!r}")
+                say(f"at close: {cause(error)}", key=f"close {id(callback)}")
 
     def close(self, timeout: float, at_close: float) -> None:
         """Drain, run what waits for the end, close all sinks; never raises, bounded in time.
@@ -257,7 +278,7 @@ class Engine:
         try:
             handler.close(max(0.0, timeout))
         except Exception as error:
-            say(f"closing {handler.name}: {error}", key=f"close {handler.name}")
+            say(f"closing {handler.name}: {cause(error)}", key=f"close {handler.name}")
 
     def drain_at_exit(self, timeout: float, local: bool) -> None:
         """Write what is queued before local sinks, or others, and count what could not be."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from laketrace.core import fork
 from laketrace.core.levels import ERROR, Level
-from laketrace.core.notice import say
+from laketrace.core.notice import cause, say
 from laketrace.core.queue import Line, LineSink, RecordQueue
 from laketrace.core.record import Message, Record
 from laketrace.core.stats import Accounts, Stats
@@ -107,8 +107,8 @@ class Handler:
         else:
             put(line, ns)
 
-    def deliver(self, record: Record, line: Callable[[], str]) -> None:
-        """Filter, format and hand on a record; `line` gives the logger's JSON text for it."""
+    def deliver(self, record: Record, text_of: Callable[[Form | None], str]) -> None:
+        """Filter, format and hand on a record; `text_of` makes its text, or the JSON line."""
         inside = _inside.sinks
         plain = self._filter is None and self._form is None and self.sink.local
         if inside.count(self._key) > (_NESTED if plain else 0):
@@ -118,7 +118,7 @@ class Handler:
             _inside.sinks = (*inside, self._key)
             if self._filter is not None and not self._filter(record):
                 return
-            text = self._form(record) if self._form and not self.takes_line() else line()
+            text = text_of(None if self.takes_line() else self._form)
             if not isinstance(text, str):
                 raise TypeError(f"the formatter returned {type(text).__name__}, not str")
         except Exception as error:
@@ -139,7 +139,7 @@ class Handler:
         """Count a delivery that did not get as far as the sink."""
         self._front.accounts.fail()
         say(
-            f"{self.name}: filter or formatter failed with {type(error).__name__}: {error}. "
+            f"{self.name}: filter or formatter failed with {cause(error)}. "
             "The record is counted as failed.",
             key=f"handler {self._key}",
         )
@@ -250,8 +250,7 @@ class TextSink:
             if not isinstance(error, Exception):
                 raise
             say(
-                f"{self._name} failed with {type(error).__name__}: {error}. "
-                "Records are counted as failed.",
+                f"{self._name} failed with {cause(error)}. Records are counted as failed.",
                 key=f"sink {id(self)}",
             )
         finally:

@@ -78,6 +78,16 @@ def add_level(name: str, no: int) -> Level:
     return known or _levels.setdefault(key, Level(key, no))
 
 
+def is_foreign(level: Level) -> bool:
+    """Whether another level is registered by this name: `logging` has levels of its own.
+
+    >>> is_foreign(Level("TRACE", 8)), is_foreign(TRACE), is_foreign(Level("NOTICE", 25))
+    (True, False, False)
+    """
+    known = _levels.get(level.name)
+    return known is not None and known.no != level.no
+
+
 def get_level(level: str | int) -> Level:
     """The level for a name (any case; also WARN, FATAL) or for a number.
 

@@ -1,7 +1,8 @@
 """What a user holds: a logger, with its fields.
 
-Floor 1. Stands on: annexes, core.catching, core.context, core.encode, core.engine, core.handler,
-core.levels, core.making, core.record, core.redact, core.stats, core.timestamp.
+Floor 1. Stands on: annexes, core.catching, core.clean, core.context, core.encode, core.engine,
+core.handler, core.levels, core.making, core.record, core.redact, core.stats, core.timestamp,
+core.values.
 
 A `Logger` is small: a reference to the engine of its name and the fields bound to it, encoded
 once. `bind`, `opt` and `patch` return another one over the same engine. Loggers pickle by name.
@@ -17,6 +18,7 @@ from typing import Any
 
 from laketrace.annexes import annexed, new_logger, restored_logger
 from laketrace.core.catching import Catcher
+from laketrace.core.clean import clean, fields_text
 from laketrace.core.context import context_fields, contextualize, fields_now
 from laketrace.core.encode import Encoder
 from laketrace.core.engine import Engine
@@ -32,10 +34,11 @@ from laketrace.core.levels import (
     Level,
     get_level,
 )
-from laketrace.core.making import PLAIN, Call, Options, Patch, merge
+from laketrace.core.making import PLAIN, Call, Options, Patch, merge, redacted
 from laketrace.core.record import RESERVED
 from laketrace.core.stats import Stats
 from laketrace.core.timestamp import iso
+from laketrace.core.values import as_text
 
 _OPENTELEMETRY = "opentelemetry.trace"
 _SPECIAL = RESERVED | {"exc_info"}
@@ -136,9 +139,9 @@ class Logger:
         """
         try:
             found = get_level(level)
-        except ValueError:
+        except Exception:  # also one whose `repr` raises
             found = INFO
-            fields["unknown_level"] = str(level)
+            fields["unknown_level"] = as_text(level)
         if self._engine.threshold <= found.no:
             self._log(found, message, args, fields)
 
@@ -202,7 +205,7 @@ class Logger:
 
     # -- loggers over the same engine ---------------------------------------------------------
 
-    def bind(self, **fields: Any) -> Logger:
+    def bind(self, /, **fields: Any) -> Logger:
         """A logger that puts `fields` on every record, besides those bound already."""
         return Logger.over(self._engine, merge(self._bound, fields), self._options, self._setup)
 
@@ -234,7 +237,7 @@ class Logger:
         options = self._options._replace(patches=(*self._options.patches, enricher))
         return Logger.over(self._engine, self._bound, options, self._setup)
 
-    def contextualize(self, **fields: Any) -> AbstractContextManager[None]:
+    def contextualize(self, /, **fields: Any) -> AbstractContextManager[None]:
         """Put fields on every record of every logger inside a `with` block (see `core.context`)."""
         return contextualize(**fields)
 
@@ -363,8 +366,9 @@ class Logger:
         return MappingProxyType(dict(self._bound))
 
     def __repr__(self) -> str:
-        bound = "".join(f" {key}={value!r}" for key, value in self._bound.items())
-        return f"<Logger {self.name}{bound}>"
+        encoder = self._engine.encoder
+        bound = self._bound if encoder.redactor is None else redacted(self._bound, encoder.redactor)
+        return f"<Logger {clean(self.name)}{' ' if bound else ''}{fields_text(bound, encoder)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return restored_logger, self._setup.state(self._bound)

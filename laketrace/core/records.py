@@ -43,7 +43,7 @@ class Records(list[Record]):
         wanted = get_level(level).no
         return Records(record for record in self if record.level.no == wanted)
 
-    def having(self, **fields: Any) -> Records:
+    def having(self, /, **fields: Any) -> Records:
         """The records that have all these fields with these values."""
         items = fields.items()
         return Records(record for record in self if items <= _Comparable(record.extra))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 import laketrace
 from laketrace import ConfigError, Logger, get_logger
+from laketrace.core.levels import Level
 
 STANDARD = [
     *("timestamp", "level", "message", "logger_name", "hostname", "pid"),
@@ -75,6 +78,32 @@ def test_an_unknown_level_name_does_not_cost_the_record(log: Logger) -> None:
     assert (record["level"], record["unknown_level"]) == ("INFO", "AUDITT")
 
 
+def test_a_level_that_is_none_at_all_does_not_cost_the_record(log: Logger) -> None:
+    """Not even where its text raises."""
+
+    class Hostile:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    log.log(Hostile(), "x")  # type: ignore[arg-type]
+
+    assert lines(log)[0]["unknown_level"] == "<unprintable Hostile: RuntimeError>"
+
+
+def test_a_level_of_logging_with_a_name_of_ours_changes_nothing_for_ours(
+    log: Logger, tmp_path: Path
+) -> None:
+    """Libraries have a TRACE of 8; a handler from 8 up takes that one, and not ours of 5."""
+    log.add(str(tmp_path / "other.log"), level=8)
+
+    log.log(Level("TRACE", 8), "theirs")
+    log.trace("ours")
+
+    assert [record["message"] for record in lines(log)] == ["theirs", "ours"]
+    assert "theirs" in (tmp_path / "other.log").read_text()
+    assert "ours" not in (tmp_path / "other.log").read_text()
+
+
 def test_call_fields_win_over_context_and_context_over_bound(log: Logger) -> None:
     """The later and nearer field wins, and stands once."""
     bound = log.bind(a="bound", b="bound", c="bound")
@@ -94,6 +123,28 @@ def test_reserved_names_are_kept_and_forge_nothing(log: Logger) -> None:
     assert record["extra_message"] == "m" and record["extra_level"] == "l"
     assert record["extra_pid"] == -1 and record["extra_file"] == "f"
     assert record["self"] == "s" and record["name"] == "n"
+
+
+def test_any_name_may_be_bound_or_stand_in_the_context(log: Logger) -> None:
+    """`self`, `message`, `level` and `name` raise nothing, wherever they are given as fields."""
+    bound = log.bind(self=1, message=2, level=3, name=4)
+    with bound.contextualize(self=5, function=6):
+        bound.info("x")
+    with log.catch("y", level="INFO"):
+        raise ValueError("x")
+
+    record, _ = lines(log)
+    fields = ("self", "extra_message", "extra_level", "name", "extra_function")
+    assert [record[name] for name in fields] == [5, 2, 3, 4, 6]
+    assert (record["message"], record["level"]) == ("x", "INFO")
+
+
+def test_what_a_bound_logger_shows_of_itself_has_no_secret(log: Logger) -> None:
+    """A notebook shows the last value of a cell: the fields stand there as in a record."""
+    bound = log.bind(stage="bronze", api_key="hunter2", note="a\nb")
+
+    assert repr(bound) == ('<Logger orders_etl stage=bronze api_key="[REDACTED]" note="a\\nb">')
+    assert repr(log) == "<Logger orders_etl>"
 
 
 def test_bind_returns_a_logger_that_can_do_everything(log: Logger) -> None:
@@ -245,17 +296,50 @@ def test_patch_adds_fields_and_its_failure_is_named(log: Logger) -> None:
     assert log.stats().patch_failures == 1 and log.stats().written == 3
 
 
+def test_an_enricher_forges_nothing_and_never_costs_the_record(log: Logger) -> None:
+    """What it puts into `extra` itself is kept apart too; what it breaks is mended."""
+
+    class Enricher:
+        def __init__(self, spoil: Any) -> None:
+            self.spoil = spoil
+
+        def __call__(self, record: Any) -> None:
+            self.spoil(record)
+
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    def forge(record: Any) -> None:
+        record.extra.update(level="CRITICAL", timestamp=0)
+
+    def spoil(record: Any) -> None:
+        record.message = ["no text"]
+        record.extra = None
+
+    log.patch(forge).info("x", rows=3)
+    log.patch(Enricher(spoil)).info("x", rows=3)
+
+    first, second = lines(log)
+    assert (first["level"], first["extra_level"], first["extra_timestamp"]) == (
+        "INFO",
+        "CRITICAL",
+        0,
+    )
+    assert (second["message"], second["rows"]) == ("['no text']", 3)
+    assert "<unprintable Enricher: RuntimeError>" in second["patch_error"]
+
+
 def test_serialize_adds_thread_process_and_caller(tmp_path: Path) -> None:
     """`serialize=True` adds what 1.1 had, at every level."""
     log = get_logger("serialized", log_dir=tmp_path, stdout=False, serialize=True)
-    log.info("x", module="a field of my own")
+    log.info("x", module="a field of my own", extra_module="another")
     log.close()
 
     (record,) = [json.loads(line) for line in (tmp_path / "serialized.log").open()]
     added = "thread_id thread_name process_id process_name module file line function elapsed"
     assert set(added.split()) <= set(record)
     assert record["process_id"] == record["pid"] and record["function"].startswith("test_serial")
-    assert record["extra_module"] == "a field of my own"
+    assert record["extra_module"] == "a field of my own" and record["extra_module_2"] == "another"
 
 
 def test_context_is_kept_apart_between_threads_and_tasks(log: Logger) -> None:
@@ -337,6 +421,42 @@ class TestCatch:
         assert list(generator()) == [1] and asyncio.run(drive()) == [1]
         values = [record["exception"]["value"] for record in lines(log)]
         assert values == ["generator", "coroutine", "async generator"]
+
+    def test_what_is_thrown_into_an_asynchronous_generator_reaches_it(self, log: Logger) -> None:
+        """`athrow`, and the context managers made of such generators, work as undecorated."""
+        seen: list[str] = []
+
+        @log.catch
+        async def numbers() -> Any:
+            try:
+                yield 1
+            except KeyError:
+                seen.append("thrown")
+                yield 2
+            finally:
+                seen.append("closed")
+
+        @contextlib.asynccontextmanager
+        @log.catch(reraise=True)
+        async def resource() -> Any:
+            try:
+                yield
+            except KeyError:
+                seen.append("failed inside")
+                raise
+
+        async def drive() -> list[int]:
+            generator = numbers()
+            items = [await generator.asend(None), await generator.athrow(KeyError("k"))]
+            await generator.aclose()
+            with pytest.raises(KeyError):
+                async with resource():
+                    raise KeyError("in the block")
+            return items
+
+        assert asyncio.run(drive()) == [1, 2]
+        assert seen == ["thrown", "closed", "failed inside"]
+        assert [record["exception"]["value"] for record in lines(log)] == ["'in the block'"]
 
     def test_exclude_lets_an_exception_through_unlogged(self, log: Logger) -> None:
         """What is excluded is not caught."""
@@ -443,6 +563,47 @@ def test_a_sink_that_raises_is_counted_and_said_once(
     assert capsys.readouterr().err.count("gone") == 1
 
 
+def test_an_error_whose_text_raises_costs_one_delivery(
+    log: Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a sink, a filter, a formatter or at the end: the job sees nothing, stderr has its name."""
+
+    class Speechless(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    def broken(*args: Any) -> Any:
+        raise Speechless
+
+    log.add(broken)
+    log.add(io.StringIO(), filter=broken)
+    log.add(io.StringIO(), format=broken)
+    log.at_close(broken)
+    log.info("x")
+    log.close()
+
+    said = capsys.readouterr().err.splitlines()
+    assert (log.stats().written, log.stats().failed) == (1, 3)
+    assert [line.count("Speechless: <unprintable Speechless: RuntimeError>") for line in said] == [
+        *(1, 1, 1, 1)
+    ]
+
+
+def test_what_is_said_of_an_error_is_one_harmless_line(
+    log: Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The text of an error may come from anywhere: on stderr it forges no line of ours."""
+
+    def broken(text: str) -> None:
+        raise ValueError("bad row\nlaketrace: all is well\x1b[2J")
+
+    log.add(broken)
+    log.info("x")
+
+    (said,) = capsys.readouterr().err.splitlines()
+    assert r"ValueError: bad row\nlaketrace: all is well\x1b[2J. Records" in said
+
+
 @pytest.mark.parametrize("setting", ["filter", "format"])
 def test_a_filter_or_formatter_that_raises_makes_the_delivery_failed(
     log: Logger, setting: str
@@ -522,6 +683,18 @@ def test_tail_prints_the_last_lines_over_a_rotation(
     assert capsys.readouterr().out == ""
 
 
+def test_tail_shows_what_others_have_written_harmlessly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A formatter of the user's may have left anything in the file: it drives no terminal."""
+    log = get_logger("raw", log_dir=tmp_path, stdout=False, formatter=lambda record: record.message)
+    log.info("title\x1b]0;owned\x07\u202e")
+    log.tail(1)
+    log.close()
+
+    assert "title\\x1b]0;owned\\x07\\u202e" in capsys.readouterr().out
+
+
 def test_log_structured_keeps_its_form(log: Logger) -> None:
     """The call of 1.x works, with its data as fields and secrets masked."""
     log.log_structured("x", level="WARNING", data={"rows": 3, "password": "hunter2"})
@@ -552,6 +725,39 @@ def test_a_record_over_the_limit_is_cut_with_a_marker(tmp_path: Path) -> None:
     assert len(line) <= 10 * 1024
     record = json.loads(line)
     assert record["small"] == 1 and "<cut: " in record["message"] and "<cut: " in record["field"]
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "json": {},
+    "serialize": {"serialize": True},
+    "schema": {"schema": "ecs"},
+    "text": {"json": False},
+    "formatter": {"formatter": lambda record: f"{record.message} {record.extra}"},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_limit_of_a_record_holds_in_every_form_for_whatever_is_large(
+    tmp_path: Path, form: str
+) -> None:
+    """A message, a value, a name, an exception, many fields; in bytes, not in characters."""
+    log = get_logger(
+        "large", log_dir=tmp_path, stdout=False, max_record_size="10 KB", **FORMS[form]
+    )
+    log.info("m" * 100_000)
+    log.info("\U0001f600" * 9_000)
+    log.info("x", **{"n" * 100_000: 1, "small": 1})
+    log.info("x", **{f"field{number}": number for number in range(20_000)})
+    log.warning("x", nested=[{"a": "b" * 1000}] * 1000)
+    log.error("x", exc_info=ValueError("e" * 100_000), note="n" * 100_000)
+    log.close()
+
+    written = (tmp_path / "large.log").read_bytes()
+    records = re.split(rb"\n(?! )", written.rstrip())
+    assert len(records) == 6
+    assert [len(record) <= 10 * 1024 for record in records] == [True] * 6
+    assert written.count(b"<cut: ") >= 4 and written.count(b"fields_left_out") == 2
+    assert b"left out ...]" in records[5] or form == "formatter"
 
 
 def test_each_call_is_a_line_of_its_own_whatever_is_in_it(log: Logger) -> None:
