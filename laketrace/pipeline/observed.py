@@ -14,8 +14,9 @@ observation's `_result` and `_error` on Connect. Where they are others, nothing 
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -27,6 +28,8 @@ from laketrace.runtime.signals import PATIENCE, fetch, within
 
 _PAGE = 50  # executions asked for at a time, the newest first
 _BUS_MS = 500  # how long the pages may take to hear of the last action
+_SETTLED_SECONDS = 0.4  # and how long until they have noted its end
+_LOOK_SECONDS = 0.01
 _NO_ACTION = "no action of Spark on the observed DataFrame ended in this stage"
 _FAILED = "the first action on the observed DataFrame failed"
 _NO_ANSWER = f"Spark did not answer within {PATIENCE:g} s"
@@ -188,7 +191,7 @@ class Observed:
     def _read_classic(self) -> Any:
         bus = self._spark._jsc.sc().listenerBus()
         fetch("observation listener bus", partial(bus.waitUntilEmpty, _BUS_MS))
-        self._why = _outcome(_ours(self._executions(), self._id, self._after))
+        self._why = _outcome(_settled(lambda: _ours(self._executions(), self._id, self._after)))
         if self._why:
             return None
         self._why = _NO_ANSWER
@@ -239,12 +242,30 @@ def _ours(store: Any, name: str, after: int) -> list[_Execution]:
             if item.executionId() <= after:
                 return found
             if name in item.physicalPlanDescription():
-                time, error = item.completionTime(), item.errorMessage()
-                ended = time.get().getTime() if time.isDefined() else None
+                moment, error = item.completionTime(), item.errorMessage()
+                ended = moment.get().getTime() if moment.isDefined() else None
                 # Spark 3.4 and later: an empty text for success; none was told by those before.
                 ok = error.isDefined() and error.get() == ""
                 found.append(_Execution(item.rootExecutionId(), ended, ok))
         end = begin
+    return found
+
+
+def _settled(look: Callable[[], list[_Execution]]) -> list[_Execution]:
+    """The executions once all have ended, or as they are after a moment.
+
+    Spark notes an end behind its own back, when it has added up the metrics: a moment after the
+    event (`SQLAppStatusListener.onExecutionEnd`). Who has none does not wait.
+
+    >>> looks = iter([[_Execution(1, None, False)], [_Execution(1, 1_700_000_000_000, True)]])
+    >>> _settled(lambda: next(looks))
+    [_Execution(root=1, ended=1700000000000, ok=True)]
+    """
+    end = time.monotonic() + _SETTLED_SECONDS
+    found = look()
+    while any(item.ended is None for item in found) and time.monotonic() < end:
+        time.sleep(_LOOK_SECONDS)
+        found = look()
     return found
 
 
