@@ -122,11 +122,12 @@ class Upkeep:
             del self._uncompressed[0]
 
     def make_room(self, fault: Exception, tell: Callable[[Finding], None] | None) -> None:
-        """Where `fault` says that the disk is full, delete what is beyond the size of retention.
+        """Where `fault` says that the disk is full, delete what retention can do without.
 
-        Only where segments are uploaded; elsewhere each rotation has seen to it.
+        What is uploaded, and then what is beyond the size of retention. Only where segments are
+        uploaded; elsewhere each rotation has seen to it.
         """
-        if not self._shipped or self._retention is None or self._retention.size is None:
+        if not self._shipped or self._retention is None:
             return
         now_ns = self._clock()
         full = isinstance(fault, OSError) and fault.errno in _FULL

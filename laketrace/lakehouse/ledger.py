@@ -1,6 +1,6 @@
 """What is known to be uploaded, durable, beside the log; and who is uploading.
 
-Floor 7. Stands on: files.segment, lakehouse.retry.
+Floor 7. Stands on: errors, files.segment, lakehouse.reserve, lakehouse.retry.
 
 In `<log_dir>/.laketrace/`:
 
@@ -10,6 +10,7 @@ In `<log_dir>/.laketrace/`:
                       {"sent": <segment>, "to": <destination>}
     <stem>.wanted     JSON list of the destinations that a logger is set up for, by its first
                       stem; it holds for its second processes and forked children too
+    upload.reserve    room for all this on a full disk, see `lakehouse.reserve`
     <stem>.done       base names of the segments that are confirmed at every destination wanted
 
 The first plan for a segment counts, whoever appends another one: so two uploaders of one
@@ -24,11 +25,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from laketrace.errors import UploadError
 from laketrace.files.segment import (
     SIDECARS,
     find_segments,
@@ -37,6 +39,7 @@ from laketrace.files.segment import (
     safe_stem,
     sidecar,
 )
+from laketrace.lakehouse.reserve import FULL, fill, give_up
 from laketrace.lakehouse.retry import Deadline
 
 _fcntl: Any
@@ -71,7 +74,7 @@ def destination_id(kind: str, place: str) -> str:
 
 
 class Ledger:
-    """The ledger of one stem. Raises `OSError` when the directory cannot be written."""
+    """The ledger of one stem. Raises `UploadError` when the directory cannot be written."""
 
     def __init__(self, log_dir: str, stem: str) -> None:
         self._log_dir = log_dir
@@ -116,8 +119,16 @@ class Ledger:
 
     def _append(self, event: dict[str, Any]) -> None:
         # The newline in front ends what a crash may have torn.
-        append_durably(self._path("ledger"), f"\n{json.dumps(event)}\n")
+        self._write("ledger", f"\n{json.dumps(event)}\n")
         self._read()
+
+    def _write(self, kind: str, text: str) -> None:
+        """Append to a file of the stem, on a full disk with what is in reserve."""
+        path = self._path(kind)
+        try:
+            append_durably(path, text, lambda: give_up(self._log_dir, last=kind == "done"))
+        except OSError as error:
+            raise UploadError(f"{path} cannot be written: {error.strerror}") from error
 
     def plan(self, base: str) -> Planned | None:
         """What was decided for the copy of a segment."""
@@ -153,7 +164,7 @@ class Ledger:
         known = read_done(self._log_dir, self._stem)
         new = [base for base in complete if base not in known]
         if new:
-            append_durably(self._path("done"), "".join(f"\n{base}\n" for base in new))
+            self._write("done", "".join(f"\n{base}\n" for base in new))
         return complete
 
     def tidy(self) -> None:
@@ -196,17 +207,25 @@ def want(log_dir: str, logger_name: str, destinations: Iterable[str]) -> None:
         known = ""
     if known != text:
         replace_durably(path, text)
+    fill(log_dir)
 
 
-def append_durably(path: str, text: str) -> None:
-    """Append `text` with one write and have it on the disk when this returns."""
+def append_durably(path: str, text: str, make_room: Callable[[], bool]) -> None:
+    """Append `text` with one write and have it on the disk when this returns.
+
+    `make_room` is asked when the disk is full, and says whether there is some now.
+    """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     descriptor = os.open(path, flags, 0o600)
     try:
         data = text.encode()
         while data:
-            data = data[os.write(descriptor, data) :]
+            try:
+                data = data[os.write(descriptor, data) :]
+            except OSError as error:
+                if error.errno not in FULL or not make_room():
+                    raise
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

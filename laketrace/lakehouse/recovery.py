@@ -27,12 +27,12 @@ def finish_dead(
     log_dir: str,
     stems: Collection[str] | None = None,
     clock: Callable[[], int] = time.time_ns,
-) -> list[str]:
-    """Make segments of the active files of dead processes; the stems of those that had some.
+) -> list[tuple[str, OSError]]:
+    """Make segments of the active files of dead processes; those where the disk refused, and why.
 
     `stems` limits it to some. Raises `OSError` when the directory cannot be written.
     """
-    finished = []
+    refused = []
     for path in active_files(log_dir):
         stem = os.path.basename(path)[: -len(".log")]
         wanted = stems is None or stem in stems
@@ -42,11 +42,12 @@ def finish_dead(
         if owner is None:
             continue  # it lives
         try:
-            if _finish(owner, clock()):
-                finished.append(stem)
+            _finish(owner, clock())
+        except OSError as fault:  # a full disk: it stays as it is, and others can be brought
+            refused.append((path, fault))
         finally:
             owner.release()
-    return finished
+    return refused
 
 
 def _has_content(path: str) -> bool:
@@ -56,10 +57,10 @@ def _has_content(path: str) -> bool:
         return False
 
 
-def _finish(owner: Ownership, now_ns: int) -> bool:
+def _finish(owner: Ownership, now_ns: int) -> None:
     last = last_key(owner)
     repair(owner, lambda message, fields: _line(owner, now_ns, message, fields))
-    return finish(owner, now_ns, last) != last
+    finish(owner, now_ns, last)
 
 
 def _line(owner: Ownership, now_ns: int, message: str, fields: dict[str, Any]) -> bytes:

@@ -1,8 +1,8 @@
 """One upload of a directory: from lock to report, in the order that `lakehouse.steps` gives.
 
 Floor 7. Stands on: errors, files.segment, lakehouse.copies, lakehouse.ledger, lakehouse.manifest,
-lakehouse.options, lakehouse.recovery, lakehouse.report, lakehouse.retry, lakehouse.source,
-lakehouse.steps, lakehouse.stream, lakehouse.tables, lakehouse.targets.
+lakehouse.options, lakehouse.recovery, lakehouse.report, lakehouse.reserve, lakehouse.retry,
+lakehouse.source, lakehouse.steps, lakehouse.stream, lakehouse.tables, lakehouse.targets.
 
 Once the order is checked nothing raises: what is wrong with a segment or a stream is a failure in
 the report, it stays where it is, and the next one is tried; what is wrong with a destination ends
@@ -25,6 +25,7 @@ from laketrace.lakehouse.manifest import write_manifests
 from laketrace.lakehouse.options import Options, reason_of
 from laketrace.lakehouse.recovery import finish_dead
 from laketrace.lakehouse.report import Failure, UploadReport
+from laketrace.lakehouse.reserve import SEGMENTS, fill
 from laketrace.lakehouse.retry import Deadline, Retry
 from laketrace.lakehouse.source import SegmentGone
 from laketrace.lakehouse.steps import step
@@ -114,9 +115,12 @@ class _Upload:
     def run(self) -> None:
         """Do everything; failures end up in the figures."""
         step("locked")
-        finish_dead(self._log_dir, self._stems)
+        for path, fault in finish_dead(self._log_dir, self._stems):
+            self._fail(path, fault)
         step("recovered")
         jobs = self._list()
+        if any(job.open for job in jobs) and not fill(self._log_dir):
+            jobs = self._first_of(jobs)
         step("listed")
         if any(job.open for job in jobs):
             self._connect()
@@ -142,6 +146,19 @@ class _Upload:
             self._figures.skipped += len(stream.segments) - len(open_)
             jobs.append(_Job(stream, ledger, open_))
         return jobs
+
+    def _first_of(self, jobs: list[_Job]) -> list[_Job]:
+        """On a full disk: as much as there is room left to note."""
+        left = SEGMENTS
+        first = []
+        for job in jobs:
+            first.append(job._replace(open=job.open[:left]))
+            left -= len(first[-1].open)
+        more = sum(len(job.open) for job in jobs) - (SEGMENTS - left)
+        if more:
+            reason = f"its disk is full, so {more} segments are left for the next upload"
+            self._figures.failed.append(Failure(self._log_dir, reason))
+        return first
 
     def _is_sent(self, ledger: Ledger, segment: Segment) -> bool:
         return all(ledger.is_sent(segment.base, place) for place in self._options.destinations)

@@ -7,9 +7,11 @@ import time
 import pytest
 
 import laketrace
-from laketrace.files import janitor
+from laketrace.files import janitor, upkeep
 from laketrace.files.read import read
 from laketrace.files.segment import find_segments, read_done
+from laketrace.lakehouse import upload
+from tests.lakehouse.logs import LogDir, copies_in, rows_in
 from tests.support.faults import FullDisk
 
 SETTINGS = {"stdout": False, "rotation": "16 KB", "upload_at_exit": False}
@@ -82,11 +84,53 @@ def test_without_a_size_what_waits_is_kept_and_new_records_fail(disk, tmp_path):
         assert not told(log_dir)
 
 
+@pytest.mark.extra("deltalake", "pyarrow")
+def test_a_spool_that_is_full_is_shipped_when_its_destination_is_well_again(
+    disk, tmp_path, monkeypatch
+):
+    """There is room in reserve to note what is uploaded, so that retention can delete it."""
+    monkeypatch.setattr(upkeep, "_ROOM_PAUSE_NS", 0)
+    log_dir, blocked = f"{disk}/logs", tmp_path / "file"
+    blocked.write_text("in the way")
+    places = {"upload_target": str(blocked / "x"), "upload_table": str(tmp_path / "table")}
+    with laketrace.get_logger(
+        "stuck", log_dir=log_dir, upload_retries=0, retention=1, **places,
+        **{**SETTINGS, "rotation": "4 KB"},
+    ) as log:  # fmt: skip
+        kept = log_until_full(log) - log.stats().failed
+        blocked.unlink()
+
+        reports = []
+        while len(reports) < 20 and not (reports and reports[-1].ok):
+            reports.append(log.upload())
+            log.info("after")  # fails at first, which asks for room
+            janitor.wait(None, 10)
+        failed = log.stats().failed
+        log.info("last")
+
+    rows = rows_in(places["upload_table"])
+    assert reports[-1].ok and log.stats().failed == failed
+    assert [row["message"] for row in rows].count("x" * 400) == kept
+
+
+def test_on_a_full_disk_no_more_is_begun_than_can_be_noted(disk, tmp_path):
+    """The rest is left for the next upload, and the report says so."""
+    log = LogDir(f"{disk}/logs").fill(15)
+    upload(log.path, target=str(tmp_path / "earlier"))
+    disk.fill()
+
+    reports = [upload(log.path, target=str(tmp_path / "target")) for _ in range(2)]
+
+    assert [report.segments for report in reports] == [10, 5]
+    assert "5 segments are left for the next upload" in reports[0].failed[0].reason
+    assert copies_in(str(tmp_path / "target")) == log.files
+
+
 def test_what_is_uploaded_goes_first(disk, tmp_path):
     """Nothing that waits is given up while there is something that the destination has."""
     log_dir = f"{disk}/logs"
     with laketrace.get_logger(
-        "sent", log_dir=log_dir, upload_target=str(tmp_path / "target"), retention="150 KB",
+        "sent", log_dir=log_dir, upload_target=str(tmp_path / "target"), retention="100 KB",
         **SETTINGS,
     ) as log:  # fmt: skip
         for number in range(100):
