@@ -3,14 +3,35 @@
 Floor 0. Stands on: nothing.
 
 Descriptors rather than a `__getattr__`: a class that has one loses CPython's fast way to look up
-its methods, and `log.info` would pay for it each time.
+its methods, and `log.info` would pay for it each time. Type checkers see the functions themselves.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from laketrace.lakehouse import upload_log_to_lakehouse, upload_logger
+    from laketrace.monitor.wellbeing import health
+    from laketrace.pipeline.metrics import data_quality_metric, pipeline_metric
+    from laketrace.pipeline.runs import start_run
+    from laketrace.spark.streams import watch_streams
+
+    class Added:
+        """The methods of the table."""
+
+        data_quality_metric = data_quality_metric
+        health = health
+        pipeline_metric = pipeline_metric
+        run = start_run
+        upload = upload_logger
+        upload_log_to_lakehouse = upload_log_to_lakehouse
+        watch_streams = watch_streams
+
+else:
+    Added = object
 
 ADDED = {
     "data_quality_metric": "laketrace.pipeline.metrics:data_quality_metric",

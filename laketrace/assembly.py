@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from laketrace.adding import check_added, is_path
 from laketrace.annexes import check_destination, start_shipping
@@ -55,6 +55,9 @@ from laketrace.runtime import (
     record_context,
     run_context,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 S = TypeVar("S")
 AT_EXIT_SECONDS = 30.0  # for what asked to run at the end, after all queues are written
@@ -304,7 +307,7 @@ class Assembly:
         return sink.rotate()
 
     @property
-    def log_file_path(self) -> Any:
+    def log_file_path(self) -> Path | None:
         """`Logger.log_file_path`."""
         from pathlib import Path
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from laketrace.core.logger import Logger
 
+F = TypeVar("F", bound=Callable[..., Any])
 Kinds = type[BaseException] | tuple[type[BaseException], ...]
 
 
@@ -68,8 +69,11 @@ class Catcher:
     ) -> bool:
         return self.__exit__(kind, error, trace)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: F) -> F:
         """Wrap a function of any kind."""
+        return cast(F, self._wrapped(function))
+
+    def _wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
         import inspect
 
         if inspect.iscoroutinefunction(function):

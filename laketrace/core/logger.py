@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from sys import modules
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
-from laketrace.annexes import annexed, new_logger, restored_logger
-from laketrace.core.catching import Catcher
+from laketrace.annexes import Added, annexed, new_logger, restored_logger
+from laketrace.core.catching import Catcher, F, Kinds
 from laketrace.core.clean import clean, fields_text
 from laketrace.core.context import context_fields, contextualize, fields_now
 from laketrace.core.encode import Encoder
@@ -40,11 +40,19 @@ from laketrace.core.stats import Stats
 from laketrace.core.timestamp import iso
 from laketrace.core.values import as_text
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from laketrace.assembly import Assembly
+    from laketrace.config import LakeTraceConfig
+    from laketrace.files.segment import Segment
+    from laketrace.runtime import RuntimeContext
+
 _OPENTELEMETRY = "opentelemetry.trace"
 _SPECIAL = RESERVED | {"exc_info"}
 
 
-class Logger:
+class Logger(Added):
     """Logs records with fields; made by `laketrace.get_logger`, never by hand.
 
     Every method may be called from any thread, and none raises because of a sink. The methods
@@ -57,7 +65,7 @@ class Logger:
     _engine: Engine
     _bound: Mapping[str, Any]
     _options: Options
-    _setup: Any
+    _setup: Assembly
     _taken: frozenset[str]
     _encoder: Encoder
     _text: str
@@ -241,13 +249,23 @@ class Logger:
         """Put fields on every record of every logger inside a `with` block (see `core.context`)."""
         return contextualize(**fields)
 
+    @overload
+    def catch(self, message: F, /) -> F: ...
+
+    @overload
+    def catch(
+        self, message: str = ..., *, level: str | int = ..., exception: Kinds = ...,
+        exclude: Kinds = ..., reraise: bool = ..., default: Any = ...,
+        onerror: Callable[[BaseException], object] | None = ...,
+    ) -> Catcher: ...  # fmt: skip
+
     def catch(
         self,
         message: Any = "an error has been caught",
         *,
         level: str | int = "ERROR",
-        exception: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-        exclude: type[BaseException] | tuple[type[BaseException], ...] = (),
+        exception: Kinds = Exception,
+        exclude: Kinds = (),
         reraise: bool = False,
         default: Any = None,
         onerror: Callable[[BaseException], object] | None = None,
@@ -260,7 +278,6 @@ class Logger:
         """
         catcher = Catcher(self, level, exception, exclude, reraise, default, onerror)
         if callable(message) and not isinstance(message, str):
-            catcher.message = "an error has been caught"
             return catcher(message)
         catcher.message = message
         return catcher
@@ -277,8 +294,7 @@ class Logger:
 
         Raises `ConfigError` for wrong settings, before anything is opened.
         """
-        number: int = self._setup.add(sink, settings)
-        return number
+        return self._setup.add(sink, settings)
 
     def remove(self, number: int | None = None) -> None:
         """Remove a handler by its id, or all of them; what it has taken is written first.
@@ -315,7 +331,7 @@ class Logger:
         """Print the last `n` lines of the log file, also over a rotation."""
         self._setup.tail(n)
 
-    def finish_segment(self) -> Any:
+    def finish_segment(self) -> Segment | None:
         """Make a segment of the active file now; it, or None when there was nothing in it."""
         return self._setup.finish_segment()
 
@@ -346,17 +362,17 @@ class Logger:
         return self._engine.source.run_id
 
     @property
-    def config(self) -> Any:
+    def config(self) -> LakeTraceConfig:
         """The checked settings, as a read-only mapping with an attribute a setting."""
         return self._setup.config
 
     @property
-    def runtime_metadata(self) -> Any:
+    def runtime_metadata(self) -> RuntimeContext:
         """The `RuntimeContext`: platform, kind of runtime, ids."""
         return self._setup.runtime
 
     @property
-    def log_file_path(self) -> Any:
+    def log_file_path(self) -> Path | None:
         """The path of the active file, or None when there is no file."""
         return self._setup.log_file_path
 

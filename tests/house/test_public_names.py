@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from pathlib import Path
 
 import pytest
 
 import laketrace
+from laketrace import annexes
 from laketrace.core.logger import Logger
 
 
@@ -28,3 +31,20 @@ def test_every_method_of_a_logger_has_a_docstring(name: str) -> None:
     assert inspect.getdoc(inspect.getattr_static(Logger, name)) or inspect.getdoc(
         getattr(Logger, name)
     )
+
+
+def test_type_checkers_see_what_the_annexes_add() -> None:
+    """The class that only they read has the names of the table (lint checks `typed.py` with it)."""
+    tree = ast.parse(Path(annexes.__file__).read_text("utf-8"))
+    (added,) = (
+        node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == "Added"
+    )
+    names = [
+        target.id
+        for node in added.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+
+    assert names == list(annexes.ADDED)
