@@ -249,7 +249,7 @@ class Engine:
             try:
                 callback(max(0.0, deadline - time.monotonic()))
             except Exception as error:
-                say(f"at close: {cause(error)}", key=f"close {id(callback)}")
+                say(f"at close of {self.source.logger_name}: {cause(error)}")
 
     def close(self, timeout: float, at_close: float) -> None:
         """Drain, run what waits for the end, close all sinks; never raises, bounded in time.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from laketrace.core import fork
@@ -38,6 +39,7 @@ class _Inside(threading.local):
 
 
 _inside = _Inside()
+_causes = count()  # what is said once is said once for each sink, also where one has gone before
 _NESTED = 3  # records below a record, in one thread, that a file in the default form takes
 
 
@@ -67,6 +69,7 @@ class Handler:
         self._filter = filter
         self._form = form
         self._key = id(sink)
+        self._cause = f"handler {next(_causes)}"
         self._front: Any = queue if queue is not None else sink
 
     def __repr__(self) -> str:
@@ -141,7 +144,7 @@ class Handler:
         say(
             f"{self.name}: filter or formatter failed with {cause(error)}. "
             "The record is counted as failed.",
-            key=f"handler {self._key}",
+            key=self._cause,
         )
 
     def stats(self) -> Stats:
@@ -186,6 +189,7 @@ class TextSink:
         self.accounts = Accounts()
         self.wants_record = wants_record
         self._name = name
+        self._cause = f"sink {next(_causes)}"
         self._write = write
         self._lock = threading.RLock()
         self._closed = False
@@ -251,7 +255,7 @@ class TextSink:
                 raise
             say(
                 f"{self._name} failed with {cause(error)}. Records are counted as failed.",
-                key=f"sink {id(self)}",
+                key=self._cause,
             )
         finally:
             _inside.sinks = inside

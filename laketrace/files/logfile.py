@@ -129,7 +129,7 @@ class LogFile:
                     if ask(text, handle):
                         return True
             except Exception as error:
-                say(f"rotation callable failed: {cause(error)}", key=f"rotation {id(ask)}")
+                say(f"rotation callable failed: {cause(error)}", key=f"rotation {self.path}")
         return False
 
     def _set_began(self, file: ActiveFile, ns: int) -> None:

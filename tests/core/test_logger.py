@@ -589,6 +589,21 @@ def test_an_error_whose_text_raises_costs_one_delivery(
     ]
 
 
+def test_each_sink_that_fails_is_said_once(log: Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where it lies in memory where one lay that failed before."""
+    for number in range(20):
+
+        def broken(text: str, number: int = number) -> None:
+            raise ValueError(f"gone {number}")
+
+        handler = log.add(broken)
+        log.info("x")
+        log.info("x")
+        log.remove(handler)
+
+    assert capsys.readouterr().err.count("ValueError: gone") == 20
+
+
 def test_what_is_said_of_an_error_is_one_harmless_line(
     log: Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
