@@ -121,6 +121,15 @@ query = (
 )
 query.awaitTermination()
 report["foreach_batch"] = open(target).read()
+
+from laketrace import get_logger
+from laketrace.spark import stage
+
+with stage(get_logger("stages", log_dir=None, stdout=False), "bronze"):
+    spark.range(3).collect()
+jobs = SparkContext._active_spark_context._jsc.sc().statusStore().jobsList(None)
+newest = max((jobs.apply(index) for index in range(jobs.size())), key=lambda job: job.jobId())
+report["job"] = [newest.description().get(), newest.jobTags().mkString(" ")]
 """
 
 
@@ -164,12 +173,17 @@ def test_classic_session(spark_environ: dict[str, str], tmp_path: Path):
 
 
 def test_connect_session(spark_environ: dict[str, str], tmp_path: Path):
-    """The same on Spark Connect, where foreachBatch runs in a process of its own."""
+    """The same on Spark Connect, where foreachBatch runs in a process of its own.
+
+    What Spark's pages show of a job, as its server has it, bears the name of the stage.
+    """
     report = run(CONNECT, tmp_path, spark_environ)
 
     check_common(report)
     assert report["worker"] is True
     assert report["foreach_batch"] == "True"
+    description, tags = report["job"]
+    assert description == "bronze" and "Tag_bronze" in tags
 
 
 def test_connect_session_of_sail(sail: Any):
