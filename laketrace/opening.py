@@ -18,7 +18,7 @@ from laketrace.core.engine import Engine
 from laketrace.core.handler import TextSink
 from laketrace.core.notice import say
 from laketrace.core.queue import LineSink
-from laketrace.files.place import Place, find_place, spool
+from laketrace.files.place import Place, spool, why_not
 from laketrace.files.recovery import Finding
 from laketrace.files.sink import FileSink
 from laketrace.forms import form_of
@@ -42,13 +42,16 @@ class Files:
 
     def place(self, config: LakeTraceConfig, log_dir: str, refused: str = "") -> Place:
         """Where the files for `log_dir` lie; in the spool, and that said, where it has to be."""
+        refused = refused or why_not(log_dir)
+        if not refused:
+            return Place(os.path.abspath(log_dir), None, "")
+        # Asked now only: the directory for temporary files is found by a module that loads others.
         root = config.checked("spool_dir") or os.path.join(local_disk(), "laketrace_spool")
-        place = spool(log_dir, root, refused) if refused else find_place(log_dir, root)
-        if place.spooled:
-            say(
-                f"log files for {place.target} are kept in {place.directory}: {place.reason}",
-                key=f"spool {place.directory}",
-            )
+        place = spool(log_dir, root, refused)
+        say(
+            f"log files for {place.target} are kept in {place.directory}: {place.reason}",
+            key=f"spool {place.directory}",
+        )
         return place
 
     def open(

@@ -114,8 +114,6 @@ class Ownership:
 
         Earlier lines stay as long as there are segments of theirs.
         """
-        from uuid import uuid4
-
         lines = self.journal()
         keys = [segment.key for segment in find_segments(self.log_dir, self.stem)]
         ends = [line.after for line in lines[1:]] + [last]
@@ -124,7 +122,8 @@ class Ownership:
             for line, end in zip(lines, ends, strict=False)
             if any(line.after < key <= end for key in keys)
         ]
-        line = JournalLine(uuid4().hex, last, now_ns, os.getpid(), logger_name, self._inode)
+        stream = os.urandom(16).hex()
+        line = JournalLine(stream, last, now_ns, os.getpid(), logger_name, self._inode)
         write_journal(self.log_dir, self.stem, [*kept, line])
         return line
 

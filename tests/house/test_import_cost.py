@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import laketrace
 
@@ -42,6 +43,17 @@ def test_the_first_logger_loads_the_standard_library_alone() -> None:
     loaded = _modules_after(
         "import laketrace; log = laketrace.get_logger('x', log_dir=None, stdout=False); "
         "log.info('x', rows=1)"
+    )
+
+    assert loaded <= set(sys.stdlib_module_names) | {"laketrace"}
+    assert not loaded & _HEAVY
+
+
+def test_the_first_file_loads_no_more(tmp_path: Path) -> None:
+    """With a file on disk it is the same: no codec is loaded before there is something for it."""
+    loaded = _modules_after(
+        f"import laketrace; log = laketrace.get_logger('x', log_dir={str(tmp_path)!r}); "
+        "log.warning('x', rows=1); log.close()"
     )
 
     assert loaded <= set(sys.stdlib_module_names) | {"laketrace"}
