@@ -41,8 +41,7 @@ def check_added(
     known = {name: SETTINGS[name] for name in _ADDABLE}
     given = dict(settings)
     problems = [unknown(name, given.pop(name), known) for name in list(given) if name not in known]
-    if not is_path(sink):
-        problems += _no_file(sink, given)
+    problems += _no_name(sink) if is_path(sink) else _no_file(sink, given)
     level = None
     try:
         wanted = given.pop("level", None)
@@ -59,6 +58,14 @@ def check_added(
     if problems:
         raise ConfigError(problems)
     return config, level
+
+
+def _no_name(sink: Any) -> list[str]:
+    """The problems of a path that names no file."""
+    path = os.fspath(sink)
+    if isinstance(path, str) and os.path.basename(path) and not os.path.isdir(path):
+        return []
+    return [problem("sink", path, ValueError("no file. Use a path like 'errors.log'."))]
 
 
 def _no_file(sink: Any, given: dict[str, Any]) -> list[str]:

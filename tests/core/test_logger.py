@@ -730,6 +730,15 @@ def test_wrong_handler_settings_are_all_said_at_once(log: Logger) -> None:
     assert len(log.handlers) == 1
 
 
+@pytest.mark.parametrize("path", ["", "errors/", Path("/"), "/tmp"])
+def test_a_path_that_names_no_file_is_refused(log: Logger, path: Any) -> None:
+    """Nothing is written beside a directory, or under no name."""
+    with pytest.raises(ConfigError, match=r"no file\. Use a path like 'errors\.log'"):
+        log.add(path)
+
+    assert len(log.handlers) == 1
+
+
 def test_a_record_over_the_limit_is_cut_with_a_marker(tmp_path: Path) -> None:
     """A record has a largest size; what is missing is counted in it."""
     log = get_logger("large", log_dir=tmp_path, stdout=False, max_record_size="10 KB")
