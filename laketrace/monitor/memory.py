@@ -7,8 +7,9 @@ readings are so dear that this would take more than 0.5 % of a core, it takes fe
 slope of resident memory above the limit in both halves of a whole window, by the median of all
 slopes between two readings (Theil-Sen), which a few outliers do not move; before it is told as
 `memory_leak`, garbage is collected and memory read again. It is told once, and again only after
-memory has stopped growing in between. Threads: one for each monitor, none after `stop`. A forked
-child has no thread; it may start one. A fault of a source never stops the others or the job.
+memory has stopped growing in between. Where readings are rare the window is as long as four of
+them take. Threads: one for each monitor, none after `stop`. A forked child has no thread; it may
+start one. A fault of a source never stops the others or the job.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ class MemoryMonitor:
                 event="memory_leak",
                 growth_mb_per_minute=round(slope, 1),
                 limit_mb_per_minute=self._limit,
-                window_seconds=self._window,
+                window_seconds=round(ended - began, 3),
                 rss_mb=again,
                 components=self._growth_by_component(),
             )
@@ -186,7 +187,7 @@ class MemoryMonitor:
             return None
         readings = self._readings
         readings.append((now, used))
-        while len(readings) > 1 and readings[1][0] <= now - self._window:
+        while len(readings) > _ENOUGH and readings[1][0] <= now - self._window:
             readings.popleft()
         if len(readings) < _ENOUGH or now - readings[0][0] < self._window:
             return None

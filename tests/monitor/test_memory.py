@@ -72,6 +72,20 @@ def test_a_leak_is_told_once_with_its_rate(log: Logger, told: list[dict[str, Any
     assert leak["level"] == "WARNING" and leak["growth_mb_per_minute"] == pytest.approx(120, 0.05)
 
 
+def test_a_leak_is_told_though_readings_are_rare(log: Logger, told: list[dict[str, Any]]) -> None:
+    """One reading a window, or dear ones, of which fewer are taken: the window is longer then."""
+    memory = Memory()
+    monitor = MemoryMonitor(log, interval=60, window=60, read=memory.read, clock=memory.clock)
+
+    for _ in range(8):
+        monitor.sample()
+        memory.now += 60
+        memory.rss += 120
+
+    (leak,) = leaks(told)
+    assert (leak["growth_mb_per_minute"], leak["window_seconds"]) == (120, 180)
+
+
 def test_growth_below_the_limit_is_no_leak(log: Logger, told: list[dict[str, Any]]) -> None:
     """A job that grows slowly is left alone."""
     memory = Memory()

@@ -90,6 +90,16 @@ def test_quantiles_stay_within_the_stated_error(values: list[float]) -> None:
         assert below - slack <= rank <= above + slack
 
 
+def test_memory_stays_a_few_kilobytes() -> None:
+    """However many latencies there are."""
+    latency = Throughput("latency")
+    for value in range(200_000):
+        latency.observe(value)
+
+    assert len(pickle.dumps(latency)) < 8 * 1024
+    assert latency.error < 0.0134
+
+
 def test_two_can_be_merged() -> None:
     """Sketches of two workers are one."""
     first, second = Throughput("a"), Throughput("b")
