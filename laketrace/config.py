@@ -423,7 +423,8 @@ def unknown(name: Any, value: Any, known: Mapping[str, Any]) -> str:
 
     near = get_close_matches(str(name).lower(), list(known), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
-    return f"{name}={_short(value)}: no such setting.{hint}"
+    shown = "..." if near == ["upload_options"] else _short(value)
+    return f"{name}={shown}: no such setting.{hint}"
 
 
 def problem(name: str, value: Any, error: Exception) -> str:

@@ -145,6 +145,18 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["upload_options", "upload_option", "Upload_Options"])
+@pytest.mark.parametrize("value", [{"key": "s3cret"}, "key=s3cret", ["s3cret"]])
+def test_no_text_shows_the_options_of_a_store(name: str, value: object) -> None:
+    """Neither the error about a wrong value or a misspelt name, nor the settings themselves."""
+    try:
+        text = repr(LakeTraceConfig({name: value}, environment={}))
+    except ConfigError as error:
+        text = str(error)
+
+    assert name in text and "s3cret" not in text
+
+
 def test_the_nearer_to_the_code_the_stronger() -> None:
     """Keyword, dict, environment, Spark conf, default: in this order."""
     spark = {"level": "TRACE", "enqueue": "on", "queue_size": "5", "caller_level": "ERROR"}

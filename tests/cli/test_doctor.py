@@ -65,6 +65,18 @@ def test_a_wrong_setting_is_a_problem(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     assert len(found(said, "setting")) == 2 and found(said, "room")
 
 
+def test_no_secret_of_the_environment_is_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the options of a store, which no variable can give, and not a secret in a wrong URL."""
+    monkeypatch.setenv("LAKETRACE_UPLOAD_OPTIONS", '{"key": "s3cret"}')
+    monkeypatch.setenv("LAKETRACE_UPLOAD_TARGET", "s3://name:s3cret@bucket/logs")
+    monkeypatch.setenv("LAKETRACE_LEVEL", "DEBUG")
+
+    said = cli("doctor")
+
+    assert "LAKETRACE_LEVEL=DEBUG" in said.out and "carries credentials" in said.out
+    assert "s3cret" not in said.out + said.err
+
+
 @with_delta
 def test_the_accounts_of_each_log(cli: Cli, logs: Path) -> None:
     """Records, segments, bytes, and what was uploaded and what waits, for each log."""

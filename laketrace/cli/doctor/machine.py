@@ -1,6 +1,7 @@
 """The doctor looks at the machine: platform, settings, Python and packages.
 
-Floor 7. Stands on: cli.doctor.finding, config, errors, runtime.
+Floor 7. Stands on: cli.doctor.finding, config, errors, lakehouse.tables, lakehouse.targets,
+runtime.
 
 pyspark is never imported; that it is there is read from its metadata.
 """
@@ -10,13 +11,15 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module, metadata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from laketrace.cli.doctor.finding import NOTE, OK, PROBLEM, Finding
 from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.errors import ConfigError
+from laketrace.lakehouse.tables import parse_table
+from laketrace.lakehouse.targets import parse_target
 from laketrace.runtime import active_session, detect_runtime, findings, is_executor
 
 _EXTRAS = ("delta", "cloud", "cli", "demo", "monitor", "lineage", "quality")  # those of users
@@ -64,7 +67,7 @@ def look_at_runtime() -> Iterator[Finding]:
 
 def look_at_settings() -> Iterator[Finding]:
     """What the environment sets, and what is wrong with it."""
-    names = [f"LAKETRACE_{name.upper()}" for name in SETTINGS]
+    names = {f"LAKETRACE_{name.upper()}": name for name, row in SETTINGS.items() if row.in_text}
     given = [name for name in names if os.environ.get(name)]
     try:
         LakeTraceConfig()
@@ -72,8 +75,21 @@ def look_at_settings() -> Iterator[Finding]:
         for text in error.problems:
             yield Finding(PROBLEM, "setting", text, "Change or unset the variable.")
         return
-    shown = ", ".join(f"{name}={os.environ[name]}" for name in given)
+    shown = ", ".join(f"{name}={_shown(names[name], os.environ[name])}" for name in given)
     yield Finding(OK, "settings", f"from the environment: {shown}" if given else "the defaults")
+
+
+def _shown(setting: str, value: str) -> str:
+    """A value as it may be shown: a wrong destination may carry a secret, a right one does not."""
+    parse: dict[str, Callable[[str], Any]] = {
+        "upload_target": parse_target,
+        "upload_table": parse_table,
+    }
+    try:
+        parse.get(setting, str)(value)
+    except ValueError:
+        return "..."
+    return value
 
 
 class Requirement(NamedTuple):
