@@ -17,6 +17,10 @@ import pytest
 
 from laketrace.errors import ConfigError
 from laketrace.lakehouse import upload
+from laketrace.lakehouse.tables.delta_rs import DeltaRsTable
+from laketrace.lakehouse.tables.names import parse_table
+from laketrace.lakehouse.targets import open_target, parse_target
+from laketrace.lakehouse.targets.objects import ObjectTarget
 from tests.lakehouse.logs import LogDir, copies_in, manifested_in
 
 ABFSS = "abfss://logs@acme.dfs.core.windows.net/ops"
@@ -132,6 +136,26 @@ def test_the_platforms_credentials_are_enough(log, request, platform, target):
     assert again.did_nothing and files.copied == copied
     assert copies_in(files.root) == log.files
     assert set(manifested_in(files.root)) == set(log.files)
+
+
+@pytest.mark.extra("obstore", "deltalake", "pyarrow")
+def test_the_storage_token_of_fabric_opens_files_and_tables(fabric):
+    """With obstore and delta-rs, and without options of the user's, which would come first."""
+    asked = []
+    sys.modules["notebookutils"].credentials = types.SimpleNamespace(
+        getToken=lambda audience: asked.append(audience) or "a-token"
+    )
+    onelake = "abfss://ws@onelake.dfs.fabric.microsoft.com/lh.Lakehouse"
+    table = parse_table(f"{onelake}/Tables/logs")
+
+    target = open_target(parse_target(f"{onelake}/Files/logs"), {}, lambda size: 5.0)
+    by_token, by_user = DeltaRsTable(table, {}, 5.0), DeltaRsTable(table, {"sas_token": "x"}, 5.0)
+
+    assert asked == ["storage", "storage"]
+    assert isinstance(target, ObjectTarget) and target._options == {"bearer_token": "a-token"}
+    assert by_token._options == {"bearer_token": "a-token", "use_fabric_endpoint": "true"}
+    assert by_user._options == {"sas_token": "x"}
+    assert target._store() is not None  # obstore takes them
 
 
 @pytest.mark.parametrize("fault", ["false", "half", "raise"])
