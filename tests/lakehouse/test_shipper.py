@@ -106,6 +106,25 @@ def test_an_idle_log_comes_to_rest(make_log, target, form):
     assert third.records == (2 if form.get("level") == "ERROR" else 3) - 1
 
 
+def test_the_report_of_an_upload_is_a_record_of_the_next(make_log, target, tmp_path):
+    """With its figures as fields, at INFO, or at WARNING with what failed."""
+    log = make_log(upload_target=target, upload_retries=0)
+    log.info("one")
+    first = log.upload()
+    log.upload(str(tmp_path / "logs" / ".laketrace" / "upload.lock" / "no folder"))
+    log.info("two")
+
+    log.upload()
+
+    told = [item for item in laketrace.read(tmp_path / "logs") if item.get("event") == "upload"]
+    assert {name: told[0][name] for name in first.to_dict()} == first.to_dict()
+    assert [(item["level"], item["message"]) for item in told[:2]] == [
+        ("INFO", "log uploaded"), ("WARNING", "upload failed"),
+    ]  # fmt: skip
+    assert told[1]["failed"][0]["reason"].startswith("NotADirectoryError")
+    assert {"log uploaded", "upload failed"} <= set(messages_in(target))
+
+
 def test_a_report_that_did_nothing_is_not_logged(make_log, target, monkeypatch):
     """Only what happened is a record."""
     log = make_log(upload_target=target)
