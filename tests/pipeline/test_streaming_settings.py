@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laketrace import ConfigError
-from laketrace.pipeline import create_dlq_handler, validate_streaming_config
+from laketrace import ConfigError, get_logger
+from laketrace.pipeline import create_dlq_handler, validate_streaming_config, with_dlq
 from laketrace.pipeline.streaming import places
 from laketrace.pipeline.streaming.intervals import parse_trigger, parse_watermark
 from laketrace.pipeline.streaming.settings import checked
@@ -85,6 +85,28 @@ def test_checked_settings_are_a_mapping_that_can_be_checked_again() -> None:
     assert again == first
     with pytest.raises(AttributeError):
         again.watermark = "1 day"  # type: ignore[misc]
+
+
+def guard_of(cfg: Any) -> Any:
+    log = get_logger("settings", log_dir=None, stdout=False)
+    guard = with_dlq(lambda rows: rows, cfg, "main.orders", log=log)
+    log.close()
+    return guard
+
+
+def test_letter_case_of_a_format_does_not_matter() -> None:
+    """`Delta` is Delta, with its transactions; the class of a source is a class."""
+    mine = validate_streaming_config(section(format="Delta", dlq_format="org.acme.Source"))
+    guard = guard_of(mine)
+
+    assert (mine.format, mine.dlq_format) == ("delta", "org.acme.Source")
+    assert guard._table.exactly_once
+
+
+@pytest.mark.parametrize("name", ["mergeSchema", "mergeschema"])
+def test_letter_case_of_an_option_does_not_matter(name: str) -> None:
+    """As Spark reads options; here, that the table may get new columns."""
+    assert guard_of(section(write_options={name: True}))._grows
 
 
 @pytest.mark.parametrize("cfg", [{}, None, {"streaming": None}, {"checkpoint": "/c"}, 7])

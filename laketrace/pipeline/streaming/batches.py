@@ -119,7 +119,8 @@ class BatchGuard:
         if settings.max_records_per_file is not None:
             options["maxRecordsPerFile"] = str(settings.max_records_per_file)
         self._table = Sink(str(settings.table), settings.format, options)
-        self._grows = options.get("mergeSchema", "").lower() == "true"
+        folded = {name.lower(): value.lower() for name, value in options.items()}
+        self._grows = folded.get("mergeschema") == "true"
         self._query = ""
         self._last: int | None = None
 

@@ -91,6 +91,12 @@ def _path(value: Any) -> str:
     raise ValueError("not a path. Use a text, e.g. 'abfss://.../checkpoints/orders'.")
 
 
+def _format(value: Any) -> str:
+    """The name of a format, in small letters; the class of a source keeps its own."""
+    name = _text(value)
+    return name if "." in name else name.lower()
+
+
 def _output_mode(value: Any) -> str:
     if isinstance(value, str) and value.lower() in ("append", "update", "complete"):
         return value.lower()
@@ -148,8 +154,8 @@ _ROWS: Mapping[str, _Row] = MappingProxyType(
         "dlq_path": _Row(None, _path),
         "table": _Row(None, _path),
         "name": _Row(None, _text),
-        "format": _Row("delta", _text),
-        "dlq_format": _Row("delta", _text),
+        "format": _Row("delta", _format),
+        "dlq_format": _Row("delta", _format),
         "output_mode": _Row("append", _output_mode),
         "watermark": _Row(None, _watermark),
         "event_time": _Row("event_time", _text),
