@@ -126,12 +126,13 @@ class Stage:
     ) -> None:
         if os.getpid() != self._pid:
             return
-        missed = self._checking.finish(failed=error is not None)
-        if missed and error is None:
-            error = ExpectationFailed(self.path, missed)
-        seconds = round(time.monotonic() - self._began, 6)
-        self._tell_end(error, seconds)
-        self._stack.close()
+        try:
+            missed = self._checking.finish(failed=error is not None)
+            if missed and error is None:
+                error = ExpectationFailed(self.path, missed)
+            self._tell_end(error, round(time.monotonic() - self._began, 6))
+        finally:
+            self._stack.close()
         if missed and error is not None and kind is None:
             raise error
 
