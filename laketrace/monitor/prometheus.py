@@ -10,6 +10,7 @@ Needs the extra `monitor`.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -157,10 +158,10 @@ def metrics_text(log: Logger) -> str:
     return text
 
 
-def write_textfile(path: str, log: Logger) -> None:
+def write_textfile(path: str | os.PathLike[str], log: Logger) -> None:
     """Write the metrics to a file for the node exporter's textfile collector, whole or not."""
     client = need("prometheus_client", "monitor", "laketrace.monitor")
-    client.write_to_textfile(path, _registry(log))
+    client.write_to_textfile(os.fspath(path), _registry(log))
 
 
 def push_metrics(url: str, log: Logger, job: str | None = None, timeout: float = 10.0) -> bool:

@@ -116,7 +116,7 @@ def test_metrics_are_served_on_loopback(log: Logger) -> None:
 
 def test_a_textfile_is_written_whole(log: Logger, tmp_path: Path) -> None:
     """For the node exporter's collector."""
-    write_textfile(str(tmp_path / "laketrace.prom"), log)
+    write_textfile(tmp_path / "laketrace.prom", log)
 
     assert "laketrace_health" in (tmp_path / "laketrace.prom").read_text()
 
