@@ -135,7 +135,7 @@ class Run:
         `with` block cannot be run again, so there `retries` changes nothing: write the loop, and
         each entry counts as one `attempt`.
 
-        Raises `ConfigError` for `retries` that are no whole number from 0 up.
+        Raises `ConfigError` without a name, and for `retries` that are no whole number from 0 up.
         """
         return Stage(self, name, retries)
 

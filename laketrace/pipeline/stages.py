@@ -72,9 +72,14 @@ class Stage:
     """
 
     def __init__(self, run: Owner, name: str, retries: int = 0) -> None:
+        problems = []
+        if not isinstance(name, str) or not name:
+            problems.append(f"name={name!r}: a stage has a name. Use e.g. 'bronze'.")
         if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             text = f"retries={retries!r}: it is a whole number, at least 0. Use e.g. retries=2."
-            raise ConfigError([text])
+            problems.append(text)
+        if problems:
+            raise ConfigError(problems)
         self.run = run
         self.name = name
         self.retries = retries

@@ -117,6 +117,13 @@ def test_retries_are_a_whole_number(log: Logger, retries: Any) -> None:
         run.stage("silver", retries=retries)
 
 
+@pytest.mark.parametrize("name", ["", None, 7])
+def test_a_stage_has_a_name(log: Logger, name: Any) -> None:
+    """Its jobs in Spark and its metrics bear it."""
+    with log.run("daily") as run, pytest.raises(ConfigError, match="a stage has a name"):
+        run.stage(name)
+
+
 def test_a_generator_is_no_stage(log: Logger) -> None:
     """Its body runs when its values are taken, after the stage: nothing of it would be seen."""
 
