@@ -1,11 +1,15 @@
-"""Where Spark finds what a user has named; no Spark is asked."""
+"""Where Spark finds what a user has named, and whether it can be trusted; no Spark is asked."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import pytest
 
 from laketrace.errors import UploadError
 from laketrace.lakehouse.file_rows import copy_at
+from laketrace.lakehouse.stream import Stream
+from laketrace.lakehouse.tables import spark
 from laketrace.lakehouse.tables.names import parse_table
 from laketrace.lakehouse.tables.shape import create_statement
 from laketrace.lakehouse.tables.spark import path_for_spark
@@ -69,3 +73,39 @@ def test_a_table_is_made_without_what_delta_rs_cannot_write():
 
     assert "`timestamp` TIMESTAMP_LTZ, `date` DATE" in statement
     assert "'delta.enableDeletionVectors' = 'false'" in statement
+
+
+class Skipping:
+    """What a Delta table does with the ids of commits; `careful` says whether it looks at them."""
+
+    def __init__(self, careful: bool) -> None:
+        self.careful = careful
+        self.versions: dict[str, int] = {}
+        self.landed: set[str] = set()
+
+    def write(self, frame: object, app_id: str, version: int, mark: str = "") -> None:
+        if not self.careful or self.versions.get(app_id, -1) < version:
+            self.versions[app_id] = version
+            self.landed.add(mark)
+
+
+@pytest.mark.parametrize("careful", [True, False])
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("checked", [0, 1 << 62])
+def test_an_engine_is_judged_by_what_it_skips(monkeypatch, careful, begun, checked):
+    """Also where the stream has begun, and where a clock ahead of ours has checked before."""
+    engine, stream = Skipping(careful), Stream("0" * 32, "orders", ())
+    engine.versions = {"laketrace:check": checked, **({stream.app_id: 7} if begun else {})}
+    monkeypatch.setattr(spark, "frame_maker", lambda session: SimpleNamespace(frame=list))
+    table = spark.SparkTable(parse_table("ops.logs"), session := Skipping(careful))
+    monkeypatch.setattr(table, "write", engine.write)
+    monkeypatch.setattr(table, "marks", lambda: engine.landed)
+    spark._trusted[session] = set()
+
+    if careful:
+        table._examine(stream)
+    else:
+        with pytest.raises(spark.EngineRefused, match="ignores txnAppId"):
+            table._examine(stream)
+
+    assert spark._trusted[session] == ({"`ops`.`logs`"} if careful else set())

@@ -185,9 +185,11 @@ class SparkTable:
         """See that this session skips what the table has. Raises `EngineRefused` when not.
 
         The stream begins with an empty commit, and a second one of that version must be skipped.
-        Where the stream has begun before, nothing would be seen of either.
+        Where the stream has begun before, nothing would be seen of either; nor of those of the
+        checks' own id, where a clock ahead of ours has checked. A new id always tells.
         """
-        for app_id, version in ((stream.app_id, 0), (_CHECKS, time.time_ns())):
+        checks = [(stream.app_id, 0), (_CHECKS, time.time_ns()), (f"{_CHECKS}:{uuid4().hex}", 0)]
+        for app_id, version in checks:
             marks = [uuid4().hex, uuid4().hex]
             for mark in marks:
                 self.write(self._frames.frame([]), app_id, version, mark)
