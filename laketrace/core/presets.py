@@ -192,6 +192,11 @@ def _gcp(encoder: Encoder) -> Schema:
     return schema
 
 
+# Datadog looks for the time under this name before it looks under `timestamp` (log configuration,
+# preprocessing for JSON logs: date attributes).
+_DATADOG_READ = ("@timestamp",)
+
+
 def _datadog(encoder: Encoder) -> Schema:
     service, env, version = (os.environ.get(f"DD_{name}") for name in ("SERVICE", "ENV", "VERSION"))
     tags = ",".join(
@@ -223,7 +228,10 @@ def _datadog(encoder: Encoder) -> Schema:
             written["error.kind"] = kind
             written["error.message"] = value
             written["error.stack"] = traceback
-        _add(written, fields)
+        for key, value in fields.items():
+            name = as_text(key)
+            name = f"extra_{name}" if name in _DATADOG_READ else name
+            written[_free(name, written)] = value
         return written
 
     return schema

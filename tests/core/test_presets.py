@@ -251,6 +251,14 @@ def test_datadog_has_reserved_and_standard_attributes(monkeypatch):
     assert record["error.kind"] == "ValueError"
 
 
+def test_a_field_cannot_date_a_record_of_datadog():
+    """Datadog would take `@timestamp` for the record's time before it looks at `timestamp`."""
+    record = written("datadog", full_record(**{"@timestamp": "2000-01-01"}))
+
+    assert record["timestamp"] == ISO
+    assert "@timestamp" not in record and record["extra_@timestamp"] == "2000-01-01"
+
+
 def test_spark_has_exactly_the_columns_of_spark_log_schema():
     """Six columns; context is a map of strings, a stack line's number a string."""
     record = written(
