@@ -165,9 +165,11 @@ class Engine:
             self._leaving.append(handler)
         handler.close(timeout)
         with self._lock:
-            self._leaving.remove(handler)
-            self._kept[handler.id] = handler.stats()
-            if len(self._kept) > _MAX_KEPT:
+            # One whose sink is still at work, or has removed itself, stays until that is written.
+            settled = [item for item in self._leaving if item.closed and not item.stats().queued]
+            self._leaving = [item for item in self._leaving if item not in settled]
+            self._kept.update({item.id: item.stats() for item in settled})
+            while len(self._kept) > _MAX_KEPT:
                 oldest = [self._kept.pop(key) for key in list(self._kept)[:2]]
                 self._kept = {0: Stats.total(oldest), **self._kept}
 

@@ -64,6 +64,7 @@ class Handler:
         self.level = level
         self.own = own
         self.details = details
+        self.closed = False
         self.sink = sink
         self.queue = queue
         self._filter = filter
@@ -164,6 +165,7 @@ class Handler:
         self.sink.close(timeout)
         if self.queue is not None:
             self.queue.bypass()
+        self.closed = True
 
 
 class TextSink:

@@ -199,6 +199,35 @@ def test_a_stuck_sink_does_not_hold_up_close(tmp_path: Path, stuck: StuckSink) -
     assert stats.emitted == stats.written + sum(stats.dropped.values()) + stats.queued
 
 
+@pytest.mark.parametrize("enqueue", [True, False])
+def test_a_sink_that_removes_itself_is_accounted_for(log: Logger, enqueue: bool) -> None:
+    """What is in its hand at that moment is queued, and written when it is."""
+
+    def once(text: str) -> None:
+        log.remove(number)
+
+    number = log.add(once, enqueue=enqueue)
+    log.info("x")
+
+    until(lambda: log.stats().handlers[number].written == 1)
+    assert log.flush(20)
+    stats = log.stats()
+    assert (stats.queued, stats.written) == (0, 2) and number not in log.handlers
+
+
+def test_a_sink_that_ends_after_its_removal_is_accounted_for(log: Logger, stuck: StuckSink) -> None:
+    """`remove` waits a bounded time; the accounts go on until the last call has returned."""
+    number = log.add(stuck, enqueue=True)
+    log.info("x")
+    assert stuck.entered.wait(20)
+    log._engine.remove(number, timeout=0.05)
+    during = log.stats().handlers[number].queued
+    stuck.open.set()
+
+    until(lambda: log.stats().handlers[number].written == 1)
+    assert (during, log.stats().handlers[number].queued) == (1, 0)
+
+
 def test_one_thread_serves_all_queues(tmp_path: Path) -> None:
     """However many loggers have a queue, there is one writer thread."""
     logs = [
