@@ -217,9 +217,10 @@ class Engine:
         encoder = self.encoder
         try:
             locate = level >= self.locate_no
-            record = make_record(call, self.source, self.clock(), locate, self.patch_failures)
-            if encoder.redactor is not None:
-                redact(record, encoder.redactor)
+            now_ns, failures, redactor = self.clock(), self.patch_failures, encoder.redactor
+            record = make_record(call, self.source, now_ns, locate, failures, redactor)
+            if redactor is not None:
+                redact(record, redactor)
         except Exception as error:  # a fault of ours: the record is lost, but not in silence
             for handler in taking:
                 handler.fail(error)

@@ -54,9 +54,18 @@ class Call(NamedTuple):
 
 
 def make_record(
-    call: Call, source: Source, now_ns: int, locate: bool, patch_failures: Counter
+    call: Call,
+    source: Source,
+    now_ns: int,
+    locate: bool,
+    patch_failures: Counter,
+    redactor: NameRule | None = None,
 ) -> Record:
-    """The record of a call, with the caller's place where `locate` says so."""
+    """The record of a call, with the caller's place where `locate` says so.
+
+    `redactor` scrubs the exception here, because its texts are cut, and half a secret is not known
+    for one; the rest is for `redact`.
+    """
     if call.options.run_id is not None:
         source = source._replace(run_id=call.options.run_id)
     fields = dict(call.fields)
@@ -81,7 +90,8 @@ def make_record(
         from laketrace.core.tracebacks import describe
 
         record.exc = exc
-        record.exception = describe(exc)
+        rule = redactor if redactor is not None and redactor.scrubs else None
+        record.exception = describe(exc, scrub=None if rule is None else rule.scrub)
     for patch in call.options.patches:
         _enrich(record, patch, patch_failures)
     return record

@@ -807,6 +807,25 @@ def test_secrets_reach_no_file_and_no_sink_of_the_user(log: Logger) -> None:
     assert "hunter2" not in repr(seen[0].record.extra) + seen[0]
 
 
+def test_no_half_of_a_secret_stays_of_an_exception(tmp_path: Path) -> None:
+    """Texts of exceptions are cut; what `mask_pii` finds goes before that, and its length too."""
+    log = get_logger("masked", log_dir=tmp_path, stdout=False, mask_pii=True)
+
+    def connect(password: str) -> None:
+        raise ValueError("password=" + password * 5_000)
+
+    try:
+        connect(password="hunter2-")
+    except ValueError:
+        log.exception("x")
+    log.close()
+
+    (line,) = (tmp_path / "masked.log").read_text().splitlines()
+    traceback = json.loads(line)["exception"]["traceback"]
+    assert "hunter2" not in line and 'connect(password="[REDACTED]")' in traceback
+    assert "^" not in traceback.partition("[REDACTED]")[2].partition("File")[0]
+
+
 def test_a_field_that_cannot_be_looked_into_costs_only_itself(log: Logger) -> None:
     """A container whose methods raise is shown as a marker, also where a sink wants records."""
 
