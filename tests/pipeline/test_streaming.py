@@ -194,6 +194,28 @@ def four_is_4(df: Any) -> Any:
 
 
 @pytest.mark.slow
+def test_columns_of_the_source_keep_what_they_say(
+    spark: SparkSession, log: Logger, tmp_path: Path
+) -> None:
+    """A source may have a `batch_id` of its own: it stands beside ours, and a replay brings it."""
+    lake = Lake(tmp_path, schema="id int, batch_id string, Error_Reason string, amount string")
+    lake.add({"id": 1, "batch_id": "theirs", "Error_Reason": "none", "amount": "x"})
+
+    lake.run(spark, log, as_number)
+    (letter,) = lake.bad(spark)
+    with strict(spark):
+        replayed = replay_dlq(
+            spark, lake.cfg, lake.table, lambda df: as_number(df.replace("x", "4")), log=log
+        )
+
+    assert (letter.batch_id, letter.source_batch_id) == (0, "theirs")
+    assert (letter.error_class, letter.source_Error_Reason) == ("CAST_INVALID_INPUT", "none")
+    assert tuple(replayed) == (1, 0)
+    (arrived,) = spark.read.format("delta").load(lake.table).collect()
+    assert (arrived.batch_id, arrived.Error_Reason, arrived.amount) == ("theirs", "none", 4.0)
+
+
+@pytest.mark.slow
 def test_rows_that_raise_in_a_udf_are_found(
     spark: SparkSession, log: Logger, tmp_path: Path
 ) -> None:
