@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +140,12 @@ def test_a_generator_is_no_stage(log: Logger) -> None:
                 run.stage("read")(function)
 
 
-@pytest.mark.parametrize("library", ["pickle", "cloudpickle"])
+@pytest.mark.parametrize(
+    "library", ["pickle", pytest.param("cloudpickle", marks=pytest.mark.extra("cloudpickle"))]
+)
 def test_runs_and_stages_pickle_by_name(log: Logger, library: str) -> None:
     """In another process a stage tells metrics under its own name, also of an inner stage."""
-    dumps = pytest.importorskip(library).dumps
+    dumps = import_module(library).dumps
     with log.run("daily", params={"day": 1}) as run, run.stage("bronze"), run.stage("read") as read:
         there = pickle.loads(dumps({"run": run, "stage": read}))
         there["stage"].metric("rows", 3)
