@@ -32,7 +32,7 @@ def pipeline_metric(
     metric_type: str = "gauge",
     unit: str | None = None,
 ) -> None:
-    """Log one metric of a stage: `pipeline.<stage>.<metric>`.
+    """Log one metric of a stage: `pipeline.<stage>.<metric>`, with `stage` as a field.
 
     `metric_type` is `gauge`, `counter` or `histogram`; `unit` is a word like `rows` or `seconds`.
 
@@ -44,8 +44,9 @@ def pipeline_metric(
     >>> log.close()
     """
     write_metric(
-        log, "pipeline_metric", f"pipeline.{stage}.{metric}", value, dims, metric_type, unit
-    )
+        log, "pipeline_metric", f"pipeline.{stage}.{metric}", value, dims, metric_type, unit,
+        stage=stage,
+    )  # fmt: skip
 
 
 def data_quality_metric(
@@ -78,6 +79,7 @@ def write_metric(
     kind: str,
     unit: str | None,
     basis: str | None = None,
+    stage: str | None = None,
 ) -> None:
     """Check a metric, log it and keep its value; `basis` says how one was come by."""
     problems = []
@@ -96,6 +98,8 @@ def write_metric(
         fields["basis"] = basis
     if dims:
         fields["dims"] = dims
+    if stage is not None:
+        fields["stage"] = stage
     log.info(name, event=event, **fields)
     if number is not None and math.isfinite(number):
         set_gauge(log.name, name, number, dims)

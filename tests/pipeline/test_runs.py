@@ -205,6 +205,7 @@ def test_metrics_are_records_and_gauges(log: Logger) -> None:
     assert duration["metric_name"] == "pipeline.bronze.duration.seconds"
     assert total["metric_name"] == "pipeline.total.duration.seconds"
     assert (gold["metric_name"], gold["metric_value"]) == ("pipeline.gold.rows", 3)
+    assert (first["stage"], gold["stage"], "stage" in quality) == ("bronze", "gold", False)
     assert quality["metric_name"] == "dq.orders.null_percent"
     assert gauges("pipeline")[("dq.orders.null_percent", (("column", "id"),))] == 0.5
 
