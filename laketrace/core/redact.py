@@ -13,6 +13,7 @@ The rules for forms are loaded with the first redactor that needs them.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
@@ -20,7 +21,7 @@ from typing import Any
 
 from laketrace.core.encode import MAX_DEPTH, MAX_ITEMS, FreeNames
 from laketrace.core.secretnames import MASK, SecretNames
-from laketrace.core.values import as_text, names_of
+from laketrace.core.values import as_text, attribute, names_of
 
 __all__ = ["MASK", "Redactor", "by_name_and_form", "masked"]
 
@@ -28,6 +29,9 @@ _MOST_NAMES = 4096
 _LONGEST_NAME = 256  # characters of a name that is remembered
 # By number and depth of an object: the object itself, which so keeps its number, and its copy.
 _Made = dict[tuple[int, int], tuple[Any, Any]]
+
+
+_CONTAINERS = (Mapping, list, tuple, set, frozenset, deque)
 
 
 class Redactor:
@@ -113,7 +117,7 @@ class Redactor:
     def _copy(self, value: Any, path: tuple[int, ...], made: _Made) -> Any:
         if isinstance(value, str):
             return self.scrub(value)
-        if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        if not isinstance(value, _CONTAINERS) and not _is_dataclass(value):
             return value
         number = id(value)
         if number in path:
@@ -133,8 +137,10 @@ class Redactor:
             return self._copy_of_mapping(value, path, made)
         if isinstance(value, tuple) and (names := names_of(value)) is not None:
             return self._copy_of_named_tuple(value, names, path, made)
+        if not isinstance(value, _CONTAINERS):
+            return self._copy_of_dataclass(value, path, made)
         items = [self._copy(item, path, made) for item in value]
-        for kind in (tuple, set, frozenset):
+        for kind in (tuple, set, frozenset, deque):
             if isinstance(value, kind):
                 return kind(items)
         return items
@@ -151,6 +157,19 @@ class Redactor:
             if self.scrubs and isinstance(key, str):
                 name = names.take(self.scrub(key))  # two addresses as keys: both values stay
             copy[name] = MASK if self.is_secret(as_text(key)) else self._copy(item, path, made)
+        return copy
+
+    def _copy_of_dataclass(self, value: Any, path: tuple[int, ...], made: _Made) -> Any:
+        """One of the same class, so that who reads the record finds its attributes."""
+        names = type(value).__dataclass_fields__
+        fields = {name: attribute(value, name) for name in names}
+        masked_fields = self._copy_of_mapping(fields, path, made)
+        try:
+            copy = object.__new__(type(value))
+            for name, item in {**getattr(value, "__dict__", {}), **masked_fields}.items():
+                object.__setattr__(copy, name, item)
+        except Exception:  # a class that cannot be made in this way
+            return masked_fields
         return copy
 
     def _copy_of_named_tuple(
@@ -177,6 +196,10 @@ class Redactor:
     def __repr__(self) -> str:
         names, pii, patterns = self._settings
         return f"Redactor({names!r}, pii={pii}, patterns={len(patterns)})"
+
+
+def _is_dataclass(value: Any) -> bool:
+    return isinstance(getattr(type(value), "__dataclass_fields__", None), dict)
 
 
 def _checked_names(names: Iterable[str]) -> tuple[str, ...]:

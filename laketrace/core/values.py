@@ -47,8 +47,6 @@ def form_of(value: Any) -> tuple[str, Any]:
     enum = sys.modules.get("enum")
     if enum is not None and isinstance(value, enum.Enum):
         return "value", value.value
-    if isinstance(value, BaseException):
-        return "value", value
     datetime = sys.modules.get("datetime")
     if datetime is not None and isinstance(value, (datetime.date, datetime.time)):
         text = value.isoformat()
@@ -78,7 +76,7 @@ def _structure(value: Any, kind: type) -> tuple[str, Any]:
     """
     fields = getattr(kind, "__dataclass_fields__", None)
     if isinstance(fields, dict):
-        return "members", [(name, _attribute(value, name)) for name in fields]
+        return "members", [(name, attribute(value, name)) for name in fields]
     names = names_of(value) if isinstance(value, tuple) else None
     if names is not None:
         return "members", zip(names, tuple.__iter__(value), strict=True)
@@ -134,7 +132,8 @@ def _not_evaluated(kind: type) -> str:
     return f"<{kind.__module__}.{kind.__qualname__}: not evaluated>"
 
 
-def _attribute(value: Any, name: str) -> Any:
+def attribute(value: Any, name: str) -> Any:
+    """An attribute, or the marker that says why there is none."""
     try:
         return getattr(value, name)
     except Exception as error:

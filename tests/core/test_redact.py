@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import random
@@ -9,7 +10,8 @@ import re
 import string
 import time
 import uuid
-from collections import namedtuple
+from collections import deque, namedtuple
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -567,6 +569,38 @@ def test_names_of_named_tuples_and_rows_count():
     copy = BY_NAME.redacted([row])[0]
     assert (type(copy), copy, copy.__fields__) == (RowOfSpark, ("bob", MASK), row.__fields__)
     assert json.loads(to_json(copy)) == {"user": "bob", "password": MASK}
+
+
+@dataclasses.dataclass
+class Login:
+    user: str
+    password: str
+    friends: Any = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    token: str
+    __slots__ = ("token",)
+
+
+@dataclasses.dataclass
+class Failure(Exception):
+    token: str
+
+
+def test_dataclasses_are_copied_with_their_secrets_masked():
+    """Who reads the record, a filter or a handler of `logging`, finds the class and no secret."""
+    login = Login("bob", "hunter2", deque([Frozen("hunter2")]))
+    login.friends.append(login)
+
+    copy = Redactor().redacted({"login": login, "failure": Failure("hunter2")})
+
+    assert isinstance(copy["login"], Login)
+    assert (copy["login"].user, copy["login"].password) == ("bob", MASK)
+    assert list(copy["login"].friends) == [Frozen(MASK), "<cycle>"]
+    assert copy["failure"] == {"token": MASK} == json.loads(to_json(Failure("hunter2"), BY_NAME))
+    assert (login.password, login.friends[0].token) == ("hunter2", "hunter2")
 
 
 def test_keys_that_look_like_secrets_go_and_their_values_stay():
