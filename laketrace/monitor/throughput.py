@@ -118,7 +118,8 @@ timers: dict[str, Throughput] = {}
 class timed:
     """Measure how long a block or a function takes, under a name in `timers`.
 
-    As a context manager, sync or async, and as a decorator of functions and coroutines.
+    As a context manager, sync or async, and as a decorator of functions and coroutines; of a
+    generator it measures the call that makes it, so put a block into its body.
 
     >>> with timed("orders.read"):
     ...     rows = [1, 2, 3]

@@ -269,3 +269,10 @@ def test_what_spark_refuses_is_refused_with_a_way_out(text: Any) -> None:
     (problem,) = problems(section(watermark=text))
     assert problem.startswith(f"watermark={text!r}: ")
     assert "'10 minutes'" in problem or "only seconds" in problem
+
+
+def test_an_interval_from_unit_to_unit_is_said_in_units() -> None:
+    """Spark reads it, we do not; the way out is a form that both read."""
+    (problem,) = problems(section(watermark="INTERVAL '10:20' HOUR TO MINUTE"))
+
+    assert "'10 hours 20 minutes'" in problem and "no interval" not in problem

@@ -29,6 +29,7 @@ _UNITS = "|".join((*_MONTHS, *_DAYS, *_MICROSECONDS))
 _NUMBER = r"([+-]?)[ \t\n\r\f\v]*(?:([0-9]+)(?:\.([0-9]{0,9}))?|\.([0-9]{1,9}))"
 _PART = re.compile(rf"{_NUMBER}\s+({_UNITS})s?(?=\s|\Z)\s*", re.ASCII)
 _SQL = re.compile(r"interval\s+", re.ASCII)
+_RANGE = re.compile(r"\bto\b")
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _BLANK = "".join(map(chr, range(33)))
 _WAY_OUT = "Use numbers with units, e.g. '10 minutes' or '1 day 12 hours'."
@@ -61,6 +62,8 @@ def parse_watermark(text: object) -> Interval:
     prefix = _SQL.match(plain)
     if prefix is None:
         interval = _parse(plain, text)
+    elif _RANGE.search(plain):
+        raise ValueError(f"{shown(text)}: say what TO says in units, e.g. '10 hours 20 minutes'.")
     else:
         words = _QUOTED.sub(lambda found: f" {found[1] or found[2] or ''} ", plain[prefix.end() :])
         interval = _parse(words.strip(_BLANK), text)
