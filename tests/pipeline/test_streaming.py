@@ -470,7 +470,7 @@ def test_lost_source_files_fail_loudly(
 
 @pytest.mark.slow
 def test_a_handler_of_ones_own_counts_once_a_batch(
-    spark: SparkSession, log: Logger, tmp_path: Path
+    session: Any, log: Logger, tmp_path: Path
 ) -> None:
     """create_dlq_handler in a foreachBatch: a batch that runs again adds nothing."""
     lake = Lake(tmp_path)
@@ -482,7 +482,7 @@ def test_a_handler_of_ones_own_counts_once_a_batch(
             handler(batch.filter("id > 1"), "too high", batch_id)
         handler(batch.filter("id > 1"), "no batch: added each time")
 
-    df = read_stream(spark, lake.cfg, lake.source, "json")
+    df = read_stream(session, lake.cfg, lake.source, "json")
     start = df.writeStream.foreachBatch(split).trigger(availableNow=True)
     start.option(
         "checkpointLocation", lake.cfg["streaming"]["checkpoint"]
@@ -491,9 +491,9 @@ def test_a_handler_of_ones_own_counts_once_a_batch(
     lake.cfg["streaming"]["checkpoint"] = f"{tmp_path}/none"
     outside = create_dlq_handler(lake.cfg)
     for _ in range(2):
-        outside(spark.createDataFrame([(3,)], "id int"), "outside of a query", 7)
+        outside(session.createDataFrame([(3,)], "id int"), "outside of a query", 7)
 
-    assert Counter((x.id, x.error_reason, x.batch_id) for x in lake.bad(spark)) == {
+    assert Counter((x.id, x.error_reason, x.batch_id) for x in lake.bad(session)) == {
         (2, "too high", 0): 1,
         (3, "outside of a query", 7): 1,
         (2, "no batch: added each time", None): 1,
