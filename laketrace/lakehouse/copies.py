@@ -64,8 +64,12 @@ class Copier:
         segment = present(segment)
         origin = origin_of(segment)
         folder = f"{remote_name(origin.logger_name)}/{remote_name(origin.run_id)}"
-        name = f"{folder}/{self._stream.name_of(segment)}"
-        return self._ledger.decide(segment.base, describe(segment, name, self._retry.deadline))
+        name = self._stream.name_of(segment)
+        # Compressed since an upload of which the ledger knows nothing any more: as that began it.
+        there = self._retry.run(lambda: self._names(folder))
+        form = "" if name in there else segment.suffix
+        plan = describe(segment, f"{folder}/{name}", form, self._retry.deadline)
+        return self._ledger.decide(segment.base, plan)
 
     def _bring(self, segment: Segment, plan: Planned) -> None:
         self._refuse_other_forms(plan)
@@ -115,16 +119,16 @@ class Copier:
         return digest.hexdigest() == plan.sha256
 
 
-def describe(segment: Segment, name: str, deadline: Deadline) -> Planned:
-    """What the copy of a segment is: read in its present form, which is the form of the copy.
+def describe(segment: Segment, name: str, form: str, deadline: Deadline) -> Planned:
+    """What the copy of a segment is: in its present form, or (`form` "") uncompressed.
 
     Raises `SegmentGone` when it is not there any more, and `OutOfTime`.
     """
     counter = _Counter()
     digest = sha256()
     size = 0
-    with open(segment.path, "rb") as stored:
-        for piece in _pieces(stored):
+    with _opened(segment, form) as copied:
+        for piece in _pieces(copied):
             deadline.check()
             digest.update(piece)
             size += len(piece)
@@ -133,7 +137,7 @@ def describe(segment: Segment, name: str, deadline: Deadline) -> Planned:
             deadline.check()
             counter.take(block)
     return Planned(
-        name + segment.suffix, segment.suffix, size, digest.hexdigest(), counter.records,
+        name + form, form, size, digest.hexdigest(), counter.records,
         counter.first, _last_time(counter.block),
     )  # fmt: skip
 
@@ -180,18 +184,25 @@ def _open_as(segment: Segment, plan: Planned) -> BinaryIO:
 
     Raises `SegmentError` when it has been tampered with, `SegmentGone` when it is gone.
     """
-    plain = segment.path.removesuffix(segment.suffix)
-    try:
-        file = open(plain + plan.form, "rb")  # noqa: SIM115, the caller closes it
-    except FileNotFoundError:
-        if plan.form:
-            raise SegmentGone(2, "the segment is gone", segment.path) from None
-        return io.BufferedReader(_Unpacked(segment))
+    file = _opened(segment, plan.form)
+    if not file.seekable():
+        return file
     if file.seek(0, io.SEEK_END) != plan.bytes:
         file.close()
         raise SegmentError(f"{segment.base} has changed since its upload began")
     file.seek(0)
     return file
+
+
+def _opened(segment: Segment, form: str) -> BinaryIO:
+    """The bytes of a segment in a form. Raises `SegmentGone`."""
+    plain = segment.path.removesuffix(segment.suffix)
+    try:
+        return open(plain + form, "rb")
+    except FileNotFoundError:
+        if form:
+            raise SegmentGone(2, "the segment is gone", segment.path) from None
+        return io.BufferedReader(_Unpacked(segment))
 
 
 class _Unpacked(io.RawIOBase):

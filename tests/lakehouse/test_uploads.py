@@ -291,6 +291,25 @@ def test_a_segment_larger_than_a_commit_arrives_in_several(log, table, monkeypat
     assert delta_version(table) > 10
 
 
+def test_a_segment_compressed_after_its_ledger_was_lost_is_known_by_its_copy(log, target):
+    """The copy that is there is confirmed, and one that a crash left half is made whole."""
+    log.add([record(number) for number in range(50)])
+    log.add([record(number) for number in range(50, 99)])
+    upload(log.path, target=target)
+    half = f"{target}/orders/run-1/{sorted(log.files)[1]}"
+    os.truncate(half, os.path.getsize(half) // 2)
+    os.unlink(os.path.join(log.path, ".laketrace", "orders.ledger"))
+    for segment in find_segments(log.path):
+        with open(segment.path, "rb") as plain, gzip.open(f"{segment.path}.gz", "wb") as packed:
+            packed.write(plain.read())
+        os.unlink(segment.path)
+
+    report = upload(log.path, target=target)
+
+    assert (report.ok, report.segments, report.skipped) == (True, 1, 1), report
+    assert copies_in(target) == log.files
+
+
 @pytest.mark.parametrize("fate", ["compressed", "removed"])
 def test_a_segment_that_changes_between_its_commits_is_not_taken_for_whole(
     log, table, monkeypatch, fate
