@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -164,6 +165,15 @@ def test_a_wrong_destination_is_refused_before_anything_is_opened(make_log, tmp_
         make_log(upload_target="s3a://bucket/logs")
 
     assert not os.path.exists(tmp_path / "logs")
+
+
+def test_a_pickled_logger_carries_no_credentials(make_log):
+    """Nor does its text: the options of a store stay in the process that was given them."""
+    log = make_log(upload_target="s3://bucket/logs", upload_at_exit=False,
+                   upload_options={"aws_secret_access_key": "s3cret"})  # fmt: skip
+
+    assert b"s3cret" not in pickle.dumps(log.bind(batch=1))
+    assert "s3cret" not in f"{log!r} {log.config!r}"
 
 
 # -- in the background ------------------------------------------------------------------------
