@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import decimal
 import enum
+import importlib
 import itertools
 import json
 import pathlib
@@ -312,6 +314,21 @@ def test_a_frame_of_spark_is_not_evaluated() -> None:
     assert strict(to_json([frame()])) == [f"<{spark}.DataFrame: not evaluated>"]
     assert as_text(frame()) == f"<{spark}.DataFrame: not evaluated>"
     assert as_text(of_pandas()) == "<pyspark.pandas.series.Series: not evaluated>"
+
+
+@pytest.mark.extra("pyspark", "pandas")
+def test_the_frames_of_spark_are_known_by_their_real_classes() -> None:
+    """Spark SQL's and those of pandas on Spark; without a session, so that asking would fail."""
+    from pyspark.sql.dataframe import DataFrame
+
+    kinds = [DataFrame, *DataFrame.__subclasses__()]
+    for name in ("pyspark.pandas.frame.DataFrame", "pyspark.pandas.series.Series"):
+        module, _, kind = name.rpartition(".")
+        with contextlib.suppress(ImportError, RuntimeError):  # pandas is too old or too new for it
+            kinds.append(getattr(importlib.import_module(module), kind))
+
+    for kind in kinds:
+        assert strict(to_json(object.__new__(kind))).endswith(f".{kind.__name__}: not evaluated>")
 
 
 def test_a_repr_that_logs_itself_ends() -> None:
