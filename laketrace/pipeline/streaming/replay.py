@@ -87,9 +87,10 @@ def replay_dlq(
 
 
 def _outcome(spark: Any, settings: StreamSettings, query: Any) -> Replayed:
-    progress = query.recentProgress
+    # A trigger that found nothing has no number of rows, as a Connect client reads it.
+    progress = [item for item in query.recentProgress if item["numInputRows"]]
     rows = sum(int(item["numInputRows"]) for item in progress)
-    batches = [int(item["batchId"]) for item in progress if item["numInputRows"]]
+    batches = [int(item["batchId"]) for item in progress]
     if not batches:
         return Replayed(0, 0)
     kept = dlq_sink(settings).read(spark)
