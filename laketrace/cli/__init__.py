@@ -1,6 +1,6 @@
 """The command line: `laketrace demo`, `doctor`, `tail`, `query`, `upload`.
 
-Floor 7. Stands on: cli.commands, cli.terminal, errors.
+Floor 7. Stands on: cli.commands, cli.terminal, core.console, errors.
 
 Exit codes: 0 done, 1 it found problems or failed, 2 wrong usage. A command is imported when it is
 used; what it needs beyond the standard library it asks for itself, with the command that installs
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from laketrace.cli.commands import make_parser
 from laketrace.cli.terminal import DONE, FAILED, WRONG_USAGE, Output, UsageError
+from laketrace.core.console import ESCAPE
 from laketrace.errors import ConfigError, LakeTraceError
 
 __all__ = ["main"]
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character escapes it
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=ESCAPE)
     try:
         options = make_parser().parse_args(arguments)
     except SystemExit as end:  # argparse has said what is wrong, or shown the help

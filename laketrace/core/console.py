@@ -4,7 +4,8 @@ Floor 1. Stands on: core.encode, core.record, core.text.
 
 `StreamSink("stdout")` writes to the `sys.stdout` of the moment, because notebooks and tests
 replace it. Each record is one write of whole lines, flushed, so that what was logged before a kill
-has left the process; a text that the stream's encoding lacks is escaped. A stream that is closed,
+has left the process; a text that the stream's encoding lacks is escaped as JSON does it, because it
+may be JSON. A stream that is closed,
 broken or absent raises to the handler, which counts the delivery as failed; nothing stays behind
 in the stream's buffer to fail again at exit.
 `ConsoleForm` chooses what is written: coloured text where a person looks, JSON into a pipe.
@@ -13,7 +14,9 @@ Threads: a write is one call of the stream; the handler lets one thread in at a 
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import sys
 from collections.abc import Callable
 from io import BufferedWriter, FileIO, TextIOWrapper
@@ -29,6 +32,20 @@ Target = Literal["stdout", "stderr"] | TextIO
 # Databricks' kernels, and the one that Livy's shell puts in place of sys.stdout (Synapse, Fabric).
 _NOTEBOOK_PACKAGES = ("ipykernel", "dbruntime")
 _NOTEBOOK_TYPES = ("UnicodeDecodingStringIO",)
+
+
+ESCAPE = "laketrace.escape"
+"""The name of an error handler for `str.encode`: `\\u00e9` for what an encoding lacks."""
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return re.sub("....", r"\\u\g<0>", units.hex()), error.end
+
+
+codecs.register_error(ESCAPE, _escape)
 
 
 class StreamGoneError(OSError):
@@ -74,7 +91,7 @@ class StreamSink:
             stream.write(text)
         except UnicodeEncodeError as error:
             encoding = error.encoding
-            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            stream.write(text.encode(encoding, ESCAPE).decode(encoding))
         _flush(stream)
 
 
@@ -102,7 +119,7 @@ def _write_through(stream: TextIOWrapper, text: str) -> None:
     and turn the exit code of the job into 120.
     """
     stream.flush()
-    data = memoryview(text.encode(stream.encoding or "utf-8", "backslashreplace"))
+    data = memoryview(text.encode(stream.encoding or "utf-8", ESCAPE))
     descriptor = stream.fileno()
     while data:
         data = data[os.write(descriptor, data) :]

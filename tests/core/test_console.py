@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -135,22 +136,23 @@ def test_what_an_encoding_lacks_is_escaped_on_a_replaced_stream():
 
     StreamSink(stream).write("caf\u00e9 \U0001f600\n")
 
-    assert raw.getvalue() == rb"caf\xe9 \U0001f600" + b"\n"
+    assert raw.getvalue() == rb"caf\u00e9 \ud83d\ude00" + b"\n"
 
 
 def test_what_an_encoding_lacks_is_escaped_on_real_stdout():
-    """With an ASCII stdout the record is written, with escapes."""
+    """With an ASCII stdout the record is written, with escapes, and stays the JSON that it was."""
     done = run_python(
         """
-        from laketrace.core.console import StreamSink
-        StreamSink().write("caf\\u00e9\\n")
+        from laketrace import get_logger
+        get_logger("etl", log_dir=None).info("caf\\u00e9 \\U0001f600")
         """,
         env={"PYTHONIOENCODING": "ascii"},
         capture_output=True,
         check=True,
     )
 
-    assert done.stdout == rb"caf\xe9" + b"\n"
+    assert rb'"message":"caf\u00e9 \ud83d\ude00"' in done.stdout
+    assert json.loads(done.stdout)["message"] == "caf\u00e9 \U0001f600"
 
 
 def test_a_compressed_file_gets_its_text_through_the_compressor(tmp_path):
