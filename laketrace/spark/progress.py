@@ -33,7 +33,7 @@ def progress_fields(progress: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
         **query_fields(progress),
         "batch_id": progress.batchId,
-        "rows": progress.numInputRows or 0,  # None on Connect for a trigger that found nothing
+        "rows": progress.numInputRows,
         "input_rows_per_second": _number(progress.inputRowsPerSecond),
         "processed_rows_per_second": _number(progress.processedRowsPerSecond),
         "batch_seconds": _milliseconds(progress, durations) / 1000,
@@ -80,7 +80,7 @@ def _milliseconds(progress: Any, durations: Mapping[str, int]) -> float:
 def _source(source: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "source": source.description,
-        "rows": source.numInputRows or 0,
+        "rows": source.numInputRows,
         "input_rows_per_second": _number(source.inputRowsPerSecond),
         "processed_rows_per_second": _number(source.processedRowsPerSecond),
     }

@@ -18,7 +18,6 @@ from laketrace import ConfigError, get_logger
 from laketrace.pipeline import create_dlq_handler, validate_streaming_config, with_dlq
 from laketrace.pipeline.streaming import places
 from laketrace.pipeline.streaming.intervals import parse_trigger, parse_watermark
-from laketrace.pipeline.streaming.replay import Replayed, _outcome
 from laketrace.pipeline.streaming.settings import checked
 
 if TYPE_CHECKING:
@@ -277,11 +276,3 @@ def test_an_interval_from_unit_to_unit_is_said_in_units() -> None:
     (problem,) = problems(section(watermark="INTERVAL '10:20' HOUR TO MINUTE"))
 
     assert "'10 hours 20 minutes'" in problem and "no interval" not in problem
-
-
-def test_a_replay_counts_no_rows_of_a_trigger_that_found_nothing() -> None:
-    """A Connect client reads None for their number."""
-    settings: Any = None  # is not asked where there was no batch
-    query = SimpleNamespace(recentProgress=[{"numInputRows": None, "batchId": 3}])
-
-    assert _outcome(None, settings, query) == Replayed(0, 0)

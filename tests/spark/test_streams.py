@@ -250,15 +250,6 @@ def test_progress_says_how_far_a_source_is_behind(log: Logger, records: Records)
     assert (told["batch_seconds"], told["watermark"]) == (0.12, "2026-11-21T09:00:00.000Z")
 
 
-def test_a_trigger_that_found_nothing_has_no_rows(log: Logger, records: Records) -> None:
-    """A Connect client reads None there."""
-    from laketrace.spark.listener import StreamListener
-
-    StreamListener(log).onQueryProgress(progress_event(numInputRows=None))
-
-    assert records[0].extra["rows"] == 0
-
-
 def test_idle_and_unnamed_queries_are_told(log: Logger, records: Records) -> None:
     """An idle event has no name; the ids say which query it is."""
     from laketrace.spark.listener import StreamListener

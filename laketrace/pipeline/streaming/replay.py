@@ -87,12 +87,14 @@ def replay_dlq(
 
 
 def _outcome(spark: Any, settings: StreamSettings, query: Any) -> Replayed:
-    # A trigger that found nothing has no number of rows, as a Connect client reads it.
-    progress = [item for item in query.recentProgress if item["numInputRows"]]
-    rows = sum(int(item["numInputRows"]) for item in progress)
-    batches = [int(item["batchId"]) for item in progress]
+    # By source, because a Connect client of 4.2 gets no sum of them.
+    read = [
+        (int(item["batchId"]), sum(int(source["numInputRows"]) for source in item["sources"]))
+        for item in query.recentProgress
+    ]
+    batches = [batch for batch, rows in read if rows]
     if not batches:
         return Replayed(0, 0)
     kept = dlq_sink(settings).read(spark)
     mine = f"query_id = '{query.id}' AND batch_id >= {min(batches)}"
-    return Replayed(rows, kept.filter(mine).count())
+    return Replayed(sum(rows for _, rows in read), kept.filter(mine).count())
