@@ -37,7 +37,7 @@ def test_rows_are_those_of_an_uploader(any_spark, tmp_path, by_delta_rs):
     """Plain files and archives, torn, foreign and damaged: equal in every column, visible."""
     target, table, checkpoint = places(tmp_path)
     log = LogDir(str(tmp_path / "logs")).fill(4)
-    log.add([record(1, level="NOBODYS"), b"", b"\xff torn", record(2, x="\u00e4\ud83d\ude00\ud800")])
+    log.add([record(1, level="OTHER"), b"", b"\xff torn", record(2, x="\u00e4\ud83d\ude00\ud800")])
     broken = log.add([record(n) for number in range(5000) if (n := number)], gz=True)
     with open(broken, "r+b") as archive:
         archive.truncate(os.path.getsize(broken) // 2)
