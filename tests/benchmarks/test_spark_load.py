@@ -1,7 +1,8 @@
 """Loading files by Spark: `pytest -m bench tests/benchmarks/test_spark_load.py -s` prints it.
 
 `laketrace.spark.load` against what one would write by hand, `spark.read.text`, `from_json` and a
-Delta write of the same files, in turns; the best of the turns counts.
+Delta write of the same files, in turns; the best of the turns counts. LAKETRACE_BENCH_MB is the
+size of all files, by default 1,024.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from tests.lakehouse.logs import LogDir, record
 
 from .shown import show
 
-pytestmark = [pytest.mark.bench, pytest.mark.extra("pyarrow")]
+pytestmark = [pytest.mark.bench, pytest.mark.extra("pyarrow"), pytest.mark.timeout(1500)]
 
-SEGMENTS = 12
 SEGMENT_BYTES = 16 << 20
+SEGMENTS = max(1, (int(os.environ.get("LAKETRACE_BENCH_MB", "1024")) << 20) // SEGMENT_BYTES)
 TURNS = 3
 GOAL = 0.8
 SCHEMA = (
