@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from laketrace.core.encode import Encoder, not_taken
@@ -228,10 +228,7 @@ def _datadog(encoder: Encoder) -> Schema:
             written["error.kind"] = kind
             written["error.message"] = value
             written["error.stack"] = traceback
-        for key, value in fields.items():
-            name = as_text(key)
-            name = f"extra_{name}" if name in _DATADOG_READ else name
-            written[_free(name, written)] = value
+        _add(written, fields, _DATADOG_READ)
         return written
 
     return schema
@@ -343,9 +340,10 @@ def _put(target: dict[str, Any], name: str, value: Any) -> None:
         target[name] = value
 
 
-def _add(target: dict[str, Any], fields: Mapping[str, Any]) -> None:
+def _add(target: dict[str, Any], fields: Mapping[str, Any], reserved: Collection[str] = ()) -> None:
     for key, value in fields.items():
-        target[_free(as_text(key), target)] = value
+        name = as_text(key)
+        target[_free(f"extra_{name}" if name in reserved else name, target)] = value
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

@@ -16,7 +16,13 @@ from collections.abc import Iterator
 from time import strptime
 from typing import IO, Any, NamedTuple
 
-from laketrace.files.segment import ARCHIVES, Key, find_segments, parse_segment
+from laketrace.files.segment import (
+    ARCHIVES,
+    Key,
+    find_each_segment,
+    find_segments,
+    parse_segment,
+)
 
 
 class Torn(NamedTuple):
@@ -89,7 +95,7 @@ class Records:
                 return
             if not line:
                 return
-            record = _parse(line)
+            record = parse_record(line)
             if record is None:
                 self.torn.append(Torn(path, offset, line))
             else:
@@ -139,16 +145,9 @@ def _logs(path: str) -> list[tuple[str, str]]:
 
 
 def _segments(directory: str, stem: str, after: Key) -> list[tuple[Key, str]]:
-    """The segments of a stem behind a key; where an archive lies beside its source, the source.
-
-    Looked for twice: a segment that becomes an archive under the first look may be missing from
-    it under both names.
-    """
-    files: dict[Key, str] = {}
-    for segment in [*find_segments(directory, stem), *find_segments(directory, stem)]:
-        if segment.key > after:
-            files.setdefault(segment.key, segment.path)
-    return sorted(files.items())
+    """The segments of a stem behind a key."""
+    each = find_each_segment(directory, stem)
+    return [(segment.key, segment.path) for segment in each if segment.key > after]
 
 
 def _files(directory: str, stem: str) -> list[str]:
@@ -178,7 +177,12 @@ def _open(path: str) -> IO[bytes]:
     raise FileNotFoundError(2, "the file went away while it was read", path)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse_record(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that a line is, or None.
+
+    >>> parse_record(b'{"message": "ready"}'), parse_record(b'{"mess')
+    ({'message': 'ready'}, None)
+    """
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):  # also bytes that are no UTF-8, brackets without end
@@ -199,7 +203,7 @@ def first_timestamp(path: str) -> int | None:
         return None
     from calendar import timegm
 
-    record = _parse(line)
+    record = parse_record(line)
     text = str(record.get("timestamp", "")) if record else line[:32].decode("ascii", "replace")
     try:
         return timegm(strptime(text[:19].replace("T", " "), "%Y-%m-%d %H:%M:%S")) * 1_000_000_000

@@ -1,6 +1,6 @@
 """What a killed process left behind is found, repaired and finished at the next start.
 
-Floor 2. Stands on: files.lock, files.runs, files.segment.
+Floor 2. Stands on: files.lock, files.read, files.runs, files.segment.
 
 A torn last line is overwritten in place, with one write, by a record that contains it: the
 record is longer than the fragment, so nothing has to be cut off first, and a crash in between
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from laketrace.files.lock import Ownership, claim
+from laketrace.files.read import parse_record
 from laketrace.files.runs import adopt_runs
 from laketrace.files.segment import (
     Key,
@@ -80,7 +81,7 @@ def mend_tail(path: str, make_line: LineMaker) -> bytes | None:
         if not size or os.pread(descriptor, 1, size - 1) == b"\n":
             return None
         fragment, at = _fragment(descriptor, size)
-        whole = _is_record(fragment)
+        whole = parse_record(fragment) is not None
         line = fragment + b"\n" if whole else _torn_line(fragment, at, make_line)
         _replace(descriptor, at, fragment, line)
         return fragment
@@ -104,7 +105,7 @@ def _torn_line(fragment: bytes, at: int, make_line: LineMaker) -> bytes:
     message = "a line torn by a crash"
     try:
         line = make_line(message, fields)
-        if _is_record(line):
+        if parse_record(line) is not None:
             return line
         return make_line(f"{message}: {text}", fields)  # a text form may not show the fields
     except Exception:  # a formatter of the user's
@@ -127,13 +128,6 @@ def _fragment(descriptor: int, size: int) -> tuple[bytes, int]:
         if newline >= 0:
             break
     return b"".join(reversed(chunks)), at
-
-
-def _is_record(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):  # RecursionError: brackets without end
-        return False
 
 
 def _clean_archives(owner: Ownership) -> list[Finding]:

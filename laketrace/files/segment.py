@@ -106,6 +106,20 @@ def find_segments(log_dir: str, stem: str | None = None) -> list[Segment]:
     return sorted(segments, key=lambda item: (item.key, item.stem, item.suffix))
 
 
+def find_each_segment(log_dir: str, stem: str | None = None) -> list[Segment]:
+    """`find_segments`, by stem and key, with none passed over and each once.
+
+    Looked for twice: a segment that becomes an archive under the first look may be missing from it
+    under both names. Where an archive lies beside its source, it is the source.
+    """
+    each: dict[tuple[str, Key], Segment] = {}
+    for segment in [*find_segments(log_dir, stem), *find_segments(log_dir, stem)]:
+        kept = each.get((segment.stem, segment.key))
+        if kept is None or segment.suffix < kept.suffix:
+            each[segment.stem, segment.key] = segment
+    return [each[place] for place in sorted(each)]
+
+
 def active_files(log_dir: str) -> list[str]:
     """The paths of the active files in `log_dir`, by name."""
     try:

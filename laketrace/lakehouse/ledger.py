@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 from laketrace.errors import UploadError
 from laketrace.files.segment import (
     SIDECARS,
-    find_segments,
+    find_each_segment,
     read_done,
     read_journal,
     safe_stem,
@@ -172,12 +172,7 @@ class Ledger:
         known = self._plans.keys() | self._sent.keys()
         if len(known) <= _MANY:
             return
-        # Twice, because one list may lack a file that is just being compressed.
-        found = [
-            *find_segments(self._log_dir, self._stem),
-            *find_segments(self._log_dir, self._stem),
-        ]
-        here = {segment.base for segment in found}
+        here = {segment.base for segment in find_each_segment(self._log_dir, self._stem)}
         if len(known - here) <= _MANY:
             return
         done = sorted(here & read_done(self._log_dir, self._stem))
@@ -243,12 +238,13 @@ def replace_durably(path: str, text: str) -> None:
     os.replace(temporary, path)
 
 
-def flush_names(log_dir: str, stem: str) -> None:
-    """Have on the disk what the names of a stem's segments are made of: directory and journal.
+def flush_names(log_dir: str, stems: Iterable[str]) -> None:
+    """Have on the disk what the names of segments are made of: journals and directory.
 
     What was sent under a name that a loss of power takes back would come again under another.
     """
-    for path in (sidecar(log_dir, stem, "stream"), os.path.join(log_dir, SIDECARS), log_dir):
+    journals = [sidecar(log_dir, stem, "stream") for stem in stems]
+    for path in (*journals, os.path.join(log_dir, SIDECARS), log_dir):
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError:  # no journal; Windows opens no directory

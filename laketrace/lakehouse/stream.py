@@ -22,7 +22,7 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from laketrace.files.segment import Key, Segment, find_segments, read_journal
+from laketrace.files.segment import Segment, find_each_segment, read_journal
 from laketrace.lakehouse.rows import members_of
 from laketrace.lakehouse.source import BLOCK_BYTES, SegmentFile, is_settled, read_blocks
 from laketrace.lakehouse.targets.base import remote_name
@@ -64,7 +64,7 @@ def find_streams(
     """The streams in `log_dir`, of all stems or of some, each with its segments in order."""
     found: list[Stream] = []
     waiting = 0
-    listed = [item for item in _list(log_dir) if stems is None or item.stem in stems]
+    listed = [item for item in find_each_segment(log_dir) if stems is None or item.stem in stems]
     segments = [item for item in listed if not _is_copy(item)]
     for stem, of_stem in groupby(segments, key=lambda item: item.stem):
         for stream_id, items in _by_stream(log_dir, stem, list(of_stem)):
@@ -82,16 +82,6 @@ def find_streams(
 def _is_copy(segment: Segment) -> bool:
     named = _OF_COPY.match(segment.stem) is not None
     return named and not read_journal(os.path.dirname(segment.path), segment.stem)
-
-
-def _list(log_dir: str) -> list[Segment]:
-    """The segments by stem and key; where an archive lies beside its source, the source."""
-    there: dict[tuple[str, Key], Segment] = {}
-    for segment in [*find_segments(log_dir), *find_segments(log_dir)]:
-        kept = there.get((segment.stem, segment.key))
-        if kept is None or segment.suffix < kept.suffix:
-            there[segment.stem, segment.key] = segment
-    return [there[place] for place in sorted(there)]
 
 
 def _by_stream(log_dir: str, stem: str, segments: list[Segment]) -> list[tuple[str, list[Segment]]]:

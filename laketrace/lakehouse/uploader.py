@@ -124,8 +124,7 @@ class _Upload:
         step("listed")
         if any(job.open for job in jobs):
             self._connect()
-        for stem in sorted({job.stream.stem for job in jobs if job.open}):
-            flush_names(self._log_dir, stem)
+            flush_names(self._log_dir, {job.stream.stem for job in jobs if job.open})
         for job in jobs:
             if job.open:
                 self._bring(job)
