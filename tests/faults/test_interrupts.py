@@ -186,10 +186,16 @@ def test_a_text_sink_counts_what_an_interrupt_cut_off() -> None:
     "seconds", [0.5, pytest.param(8, marks=pytest.mark.slow)], ids=["short", "long"]
 )
 @pytest.mark.parametrize("enqueue", [False, True], ids=["sync", "queue"])
-def test_a_storm_of_signals_in_a_tight_loop(tmp_path: Path, enqueue: bool, seconds: float) -> None:
+def test_a_storm_of_signals_in_a_tight_loop(
+    tmp_path: Path, enqueue: bool, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A timer interrupts a loop that logs, many times a second: nothing lost, nothing doubled."""
     log = make_log(tmp_path, rotation="500 KB", compression="gz", enqueue=enqueue)
     interrupts = 0
+    # What is raised in a callback of the garbage collector, Python hands to this hook, and goes on.
+    # pytest's own is written in Python, so that the next signal would be raised inside of it.
+    swallowed: list[sys.UnraisableHookArgs] = []
+    monkeypatch.setattr(sys, "unraisablehook", swallowed.append)
 
     def handler(signum: int, frame: FrameType | None) -> None:
         inside = frame
@@ -206,7 +212,7 @@ def test_a_storm_of_signals_in_a_tight_loop(tmp_path: Path, enqueue: bool, secon
     end = time.monotonic() + seconds
     signal.setitimer(signal.ITIMER_REAL, 0.0007, 0.0007)
     try:
-        while time.monotonic() < end:
+        while time.monotonic() < end or interrupts <= 50:
             number += 1
             try:
                 log.info("row", n=number)
@@ -218,10 +224,10 @@ def test_a_storm_of_signals_in_a_tight_loop(tmp_path: Path, enqueue: bool, secon
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
 
+    assert all(isinstance(unraisable.exc_value, Interrupt) for unraisable in swallowed)
     assert log.flush(20), log.stats()
     assert janitor.wait(None, 60)
     numbers = numbers_of(tmp_path)
-    assert interrupts > 50
     assert_account(log.stats(), tmp_path)
     assert len(numbers) == len(set(numbers))
     assert set(logged) <= set(numbers)
@@ -244,7 +250,7 @@ def test_a_signal_handler_may_log_at_any_moment(tmp_path: Path) -> None:
     number = 0
     try:
         end = time.monotonic() + 0.5
-        while time.monotonic() < end:
+        while time.monotonic() < end or told <= 50:
             (log.info if number % 2 else log.warning)("row", n=number)
             number += 1
     finally:
@@ -253,7 +259,6 @@ def test_a_signal_handler_may_log_at_any_moment(tmp_path: Path) -> None:
         signal.signal(signal.SIGALRM, former)
 
     until(lambda: log.flush(1))
-    assert told > 50
     assert sorted(numbers_of(tmp_path)) == list(range(number))
     assert_account(log.stats(), tmp_path)
     assert log.stats().written == number + told
