@@ -13,6 +13,7 @@ from tests.support.interpreters import SUPPORTED, find_interpreters
 
 pytest_plugins = [
     "tests.support.rules",  # markers, --no-skips
+    "tests.support.steady",  # the same in any order and on a busy machine
     "tests.support.spark",  # spark, spark_cluster, spark_connect, sail, any_connect
     "tests.support.faults",  # full_disk, fuse_mount
     "tests.support.stores",  # s3_server, s3_bucket, azurite, azure_container, any_store
