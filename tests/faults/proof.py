@@ -23,10 +23,12 @@ from laketrace.files.compression import open_archive
 from laketrace.files.segment import active_files, find_segments
 
 ROOT = Path(__file__).resolve().parents[2]
-KEEP_ALL = {"stdout": False, "retention": "100000 files"}
+# A queue on a machine that stands still for seconds waits; that it gives up is not what is proved.
+PATIENT = {"overflow_timeout": 120, "close_timeout": 120}
+KEEP_ALL = {"stdout": False, "retention": "100000 files", **PATIENT}
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until something is true."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -96,7 +98,7 @@ def assert_tidy(folder: object) -> None:
 def start_again(folder: object, name: str = "proof", **settings: Any) -> Stats:
     """The next start of a program after a crash: it opens the log, tidies up and ends."""
     log = make_log(folder, name, **settings)
-    assert janitor.wait(None, 20)
+    assert janitor.wait(None, 120)
     log.close()
     return log.stats()
 
@@ -119,14 +121,14 @@ def program(code: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
         process.communicate()
 
 
-def run_program(code: str, *arguments: object, seconds: float = 60) -> tuple[int, str, str]:
+def run_program(code: str, *arguments: object, seconds: float = 240) -> tuple[int, str, str]:
     """Run `code` to its end; exit code, what it printed, and what it said on stderr."""
     with program(code, *arguments) as process:
         out, err = process.communicate(timeout=seconds)
     return process.returncode, out.decode(), err.decode()
 
 
-def in_child(work: Callable[[], object], seconds: float = 20) -> int:
+def in_child(work: Callable[[], object], seconds: float = 120) -> int:
     """Fork, run `work` in the child; its exit code, or minus the signal that ended it.
 
     The child ends with `os._exit`: 0, or 70 when `work` raised.
@@ -146,7 +148,7 @@ def in_child(work: Callable[[], object], seconds: float = 20) -> int:
     return wait_for(child, seconds)
 
 
-def wait_for(child: int, seconds: float = 20) -> int:
+def wait_for(child: int, seconds: float = 120) -> int:
     """Wait for the end of a child; one that hangs is killed and fails the test."""
     deadline = time.monotonic() + seconds
     while True:

@@ -83,7 +83,7 @@ def log_a_minute_later(log: Logger) -> None:
 
 
 def log_after_a_deletion(log: Logger) -> None:
-    log.flush(5)  # else the queue's thread may look at the file between the next two lines
+    log.flush(120)  # else the queue's thread may look at the file between the next two lines
     log._engine.clock.advance(60)  # type: ignore[attr-defined]
     os.unlink(log.log_file_path)
     log.info("row", n=10)
@@ -131,7 +131,7 @@ def test_an_interrupt_leaves_the_account_right(
         log.info("row", n=100)
         log.error("row", n=101)
 
-        assert log.flush(5), f"point {point}: {log.stats()}"
+        assert log.flush(120), f"point {point}: {log.stats()}"
         stats = log.stats()
         numbers = numbers_of(folder)
         assert stats.queued == 0, f"point {point}: {stats}"
@@ -225,8 +225,8 @@ def test_a_storm_of_signals_in_a_tight_loop(
         signal.signal(signal.SIGALRM, former)
 
     assert all(isinstance(unraisable.exc_value, Interrupt) for unraisable in swallowed)
-    assert log.flush(20), log.stats()
-    assert janitor.wait(None, 60)
+    assert log.flush(120), log.stats()
+    assert janitor.wait(None, 120)
     numbers = numbers_of(tmp_path)
     assert_account(log.stats(), tmp_path)
     assert len(numbers) == len(set(numbers))
@@ -269,7 +269,8 @@ def test_what_an_interrupted_close_left_is_written_at_exit(tmp_path: Path) -> No
     code = """
 import sys
 from laketrace import get_logger
-log = get_logger("proof", log_dir=sys.argv[1], stdout=False, enqueue=True)
+log = get_logger("proof", log_dir=sys.argv[1], stdout=False, enqueue=True,
+                 close_timeout=120)
 interrupts = [KeyboardInterrupt]
 def interrupt(seconds_left):
     if interrupts:
@@ -292,18 +293,18 @@ def test_a_job_whose_submission_is_interrupted_is_waited_for() -> None:
     point, reached = 1, True
     while reached:
         slow, done = threading.Event(), []
-        janitor.submit("first", lambda slow=slow: slow.wait(10))  # type: ignore[misc]
+        janitor.submit("first", lambda slow=slow: slow.wait(120))  # type: ignore[misc]
         job = lambda done=done: done.append(1)  # noqa: E731
         reached = interrupted(lambda job=job: janitor.submit("key", job), point)  # type: ignore[misc]
 
         early = janitor.wait("key", 0)
         slow.set()
 
-        assert janitor.wait("key", 10)
-        assert janitor.wait("first", 10)
+        assert janitor.wait("key", 120)
+        assert janitor.wait("first", 120)
         finished = list(done)
         janitor.submit("last", lambda: None)
-        assert janitor.wait("last", 10)
+        assert janitor.wait("last", 120)
         assert finished == done, f"point {point}"
         assert not (early and done), f"point {point}"
         point += 1

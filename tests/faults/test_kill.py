@@ -24,7 +24,8 @@ import os, sys
 from laketrace import get_logger
 folder, mode, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
 log = get_logger("proof", log_dir=folder, stdout=False, rotation="20 KB", compression="gz",
-                 retention="100000 files", enqueue=mode == "queue", queue_size=500)
+                 retention="100000 files", enqueue=mode == "queue", queue_size=500,
+                 overflow_timeout=120)
 while True:
     (log.error if number % 25 == 0 else log.info)("row", n=number, pad="." * 50)
     os.write(1, b"%d\\n" % number)
@@ -108,7 +109,8 @@ ENDING = """
 import os, signal, sys
 from laketrace import get_logger
 folder, mode, end = sys.argv[1:]
-log = get_logger("proof", log_dir=folder, stdout=False, enqueue=mode == "queue")
+log = get_logger("proof", log_dir=folder, stdout=False, enqueue=mode == "queue",
+                 close_timeout=120)
 for number in range(1000):
     log.info("row", n=number)
 if end == "handler":
@@ -172,7 +174,7 @@ def report():
 atexit.register(report)  # before LakeTrace, so it runs after it
 from laketrace import get_logger
 log = get_logger("proof", log_dir=sys.argv[1], stdout=False, enqueue=True, queue_size=400_000,
-                 rotation="1 GB")
+                 rotation="1 GB", close_timeout=120)
 queue = log.handlers[1].queue
 with queue._draining:  # no writer gets at the queue
     for number in range(300_000):
@@ -196,7 +198,7 @@ def report():
     print(json.dumps(log.stats()[:5]))
 atexit.register(report)
 from laketrace import get_logger
-log = get_logger("proof", log_dir=None, stdout=False, close_timeout=0.5)
+log = get_logger("proof", log_dir=None, stdout=False, close_timeout=3)
 stuck = threading.Event()
 log.add(lambda text: stuck.wait(), enqueue=True, queue_size=400_000)
 log.add(sys.argv[1] + "/proof.log", enqueue=True, queue_size=400_000)
@@ -207,7 +209,7 @@ for number in range(300_000):
 
 def test_an_exit_with_300_000_before_a_sink_that_hangs_is_bounded(tmp_path: Path) -> None:
     """The program ends; what could not be written is counted, and files do not suffer by it."""
-    exit_code, out, _ = run_program(STUCK, tmp_path, seconds=60)
+    exit_code, out, _ = run_program(STUCK, tmp_path)
 
     emitted, written, dropped, failed, queued = json.loads(out)
     found = len(numbers_of(tmp_path))

@@ -17,7 +17,7 @@ from tests.faults.proof import is_balanced, make_log, numbers_of, records_of, un
 Prepare = Callable[[Logger, Path], Any]
 
 
-def ends(action: Callable[[], object], seconds: float = 20) -> None:
+def ends(action: Callable[[], object], seconds: float = 120) -> None:
     """Run something that must not hang, in a thread of its own, and pass on what it raises."""
     raised: list[BaseException] = []
 
@@ -128,7 +128,7 @@ def test_what_logs_inside_a_log_call_ends(tmp_path: Path, way: Prepare, enqueue:
     def work() -> None:
         for number in range(20):
             (logger.info if number % 2 else logger.error)("outer", n=number)
-        log.flush(5)
+        log.flush(120)
 
     ends(work)
 
@@ -176,12 +176,12 @@ def test_a_finaliser_that_logs_at_any_moment(tmp_path: Path, enqueue: bool) -> N
                 (log.warning if number % 5 == 0 else log.info)("row", n=number, more=[{}, {}])
             gc.collect()
 
-        ends(work, 60)
+        ends(work, 240)
     finally:
         gc.set_threshold(*threshold)
 
     gc.collect()
-    assert log.flush(10)
+    assert log.flush(120)
     stats = log.stats()
     assert told == made == 3000
     assert sorted(numbers_of(tmp_path)) == list(range(3000))
@@ -215,7 +215,7 @@ def test_callables_of_rotation_compression_and_retention_may_log(
     ends(lambda: [log.info("row", n=number) for number in range(60)])
     ends(log.flush)
 
-    assert janitor.wait(None, 20)
+    assert janitor.wait(None, 120)
     log.close()  # else what the callables log may bring another rotation, which asks them again
     stats = log.stats()
     assert is_balanced(stats) and stats.queued == stats.failed == 0

@@ -54,7 +54,7 @@ def work(folder: Path, acknowledge: Callable[[int], object]) -> None:
     for number in range(RECORDS):
         log.info("row", n=number)
         acknowledge(number)
-        janitor.wait(None, 20)
+        janitor.wait(None, 120)
     log.close()
 
 
@@ -121,7 +121,7 @@ def make_ruins(folder: Path) -> None:
     log = make_log(folder, rotation="2 KB")
     for number in range(RECORDS):
         log.info("row", n=number)
-    janitor.wait(None, 20)
+    janitor.wait(None, 120)
     log.close()
     segment = next(path for path in files_of(folder) if not path.endswith(".log"))
     Path(segment + ".gz").write_bytes(b"\x1f\x8b half an archive")
