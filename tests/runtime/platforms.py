@@ -32,6 +32,7 @@ class Surroundings:
         self.patch = monkeypatch
         self.root = root
         self.let_go = threading.Event()
+        self.hanging = threading.Event()
         for name in list(os.environ):
             if name.startswith(PREFIXES):
                 monkeypatch.delenv(name)
@@ -71,7 +72,21 @@ class Surroundings:
 
     def hang(self, *_: Any) -> Any:
         """Answer when the test is over, and not before."""
+        self.hanging.set()
         self.let_go.wait()
+
+    def give_up_after(self, seconds: float) -> None:
+        """Wait so long for what hangs; for what is only slow, on a busy machine, to its end."""
+        join = threading.Thread.join
+
+        def wait(thread: threading.Thread, timeout: float | None = None) -> None:
+            while timeout == seconds and thread.is_alive() and not self.hanging.is_set():
+                join(thread, 0.001)
+            join(thread, timeout)
+            self.hanging.clear()
+
+        self.patch.setattr(signals, "PATIENCE", seconds)
+        self.patch.setattr(threading.Thread, "join", wait)
 
     def clear(self) -> None:
         """End what hangs and forget what was found."""

@@ -203,7 +203,7 @@ def test_fabric_context_without_keys_falls_back_to_the_file(machine: Surrounding
 
 def test_fabric_context_that_hangs_is_left_behind(machine: Surroundings):
     """A read that does not come back is given up, said, and not waited for again."""
-    machine.patch.setattr(signals, "PATIENCE", 0.02)
+    machine.give_up_after(0.02)
     platforms.fabric_spark_notebook(machine, SimpleNamespace(get=machine.hang))
 
     assert where() == ("fabric", "notebook")
@@ -394,7 +394,7 @@ def test_dbutils_are_not_asked_for_a_job_where_there_is_none(machine: Surroundin
 
 def test_dbutils_that_hang_are_left_behind(machine: Surroundings):
     """What was found before the hanging call is kept."""
-    machine.patch.setattr(signals, "PATIENCE", 0.02)
+    machine.give_up_after(0.02)
     platforms.databricks(machine, ReplContext(isInJob=True, workspaceId=None))
     entry_point = SimpleNamespace(getDbutils=machine.hang)
     machine.ipython(dbutils=SimpleNamespace(notebook=SimpleNamespace(entry_point=entry_point)))

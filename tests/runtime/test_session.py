@@ -13,7 +13,6 @@ from laketrace.runtime import (
     detect_runtime,
     findings,
     run_context,
-    signals,
     spark_settings,
     stop_spark_if_active,
 )
@@ -68,7 +67,7 @@ def test_settings_are_read_key_by_key_where_listing_is_refused(machine: Surround
 
 def test_settings_of_a_server_that_hangs_are_given_up(machine: Surroundings):
     """What came before the hanging key is there, and the next call does not wait again."""
-    machine.patch.setattr(signals, "PATIENCE", 0.05)
+    machine.give_up_after(0.05)
 
     class Hanging(Conf):
         def get(self, key: str, default: Any = None) -> Any:
