@@ -24,7 +24,7 @@ class StuckSink:
 
     def __call__(self, text: str) -> None:
         self.entered.set()
-        assert self.open.wait(30)
+        assert self.open.wait(300)
         self.taken.append(text)
 
 
@@ -45,8 +45,8 @@ def log(tmp_path: Path) -> Iterator[Logger]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is true, at most 20 seconds."""
-    deadline = time.monotonic() + 20
+    """Wait until something is true, at most two minutes."""
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.002)
@@ -60,7 +60,7 @@ def fill(log: Logger, stuck: StuckSink, overflow: str, timeout: float = 0.05) ->
     """Add a stuck handler with room for two, and log six records; the handler's id."""
     number = log.add(stuck, enqueue=True, queue_size=2, overflow=overflow, overflow_timeout=timeout)
     log.info("0")
-    assert stuck.entered.wait(20)  # the writer has the first one in its hand
+    assert stuck.entered.wait(120)  # the writer has the first one in its hand
     for text in "12345":
         log.info(text)
     return number
@@ -131,7 +131,7 @@ def test_records_are_frozen_at_the_call(log: Logger) -> None:
     rows = [1]
     log.info("x", rows=rows)
     rows.append(2)
-    log.flush()
+    log.flush(120)
 
     assert records(log)[0]["rows"] == [1]
 
@@ -146,7 +146,7 @@ def test_records_of_a_queued_function_are_frozen_too(log: Logger, redact: bool) 
     again.info("x", rows=rows)
     rows[1]["deep"].append(3)  # type: ignore[index]
     rows.append(4)
-    again.flush()
+    again.flush(120)
 
     assert seen == [{"rows": [1, {"deep": [2]}]}]
 
@@ -176,13 +176,13 @@ def test_flush_is_true_when_all_is_written_and_false_when_time_runs_out(
 ) -> None:
     """`flush` waits a bounded time, and says whether everything is on its sink."""
     log.info("x")
-    assert log.flush(5) is True
+    assert log.flush(120) is True
     log.add(stuck, enqueue=True)
     log.info("y")
 
     assert log.flush(0.05) is False
     stuck.open.set()
-    assert log.flush(20) is True
+    assert log.flush(120) is True
 
 
 def test_a_stuck_sink_does_not_hold_up_close(tmp_path: Path, stuck: StuckSink) -> None:
@@ -190,7 +190,7 @@ def test_a_stuck_sink_does_not_hold_up_close(tmp_path: Path, stuck: StuckSink) -
     log = get_logger("stuck", log_dir=tmp_path, stdout=False, close_timeout=0.2)
     number = log.add(stuck, enqueue=True)
     log.info("0")
-    assert stuck.entered.wait(20)
+    assert stuck.entered.wait(120)
     log.info("1")
     log.close()
 
@@ -210,7 +210,7 @@ def test_a_sink_that_removes_itself_is_accounted_for(log: Logger, enqueue: bool)
     log.info("x")
 
     until(lambda: log.stats().handlers[number].written == 1)
-    assert log.flush(20)
+    assert log.flush(120)
     stats = log.stats()
     assert (stats.queued, stats.written) == (0, 2) and number not in log.handlers
 
@@ -219,7 +219,7 @@ def test_a_sink_that_ends_after_its_removal_is_accounted_for(log: Logger, stuck:
     """`remove` waits a bounded time; the accounts go on until the last call has returned."""
     number = log.add(stuck, enqueue=True)
     log.info("x")
-    assert stuck.entered.wait(20)
+    assert stuck.entered.wait(120)
     log._engine.remove(number, timeout=0.05)
     during = log.stats().handlers[number].queued
     stuck.open.set()
@@ -236,7 +236,7 @@ def test_one_thread_serves_all_queues(tmp_path: Path) -> None:
     ]
     for log in logs:
         log.info("x")
-    assert all(log.flush(20) for log in logs)
+    assert all(log.flush(120) for log in logs)
 
     names = [thread.name for thread in threading.enumerate()]
     assert names.count("laketrace-writer") == 1
@@ -250,5 +250,5 @@ def test_a_queued_sink_that_logs_does_not_go_round_for_ever(log: Logger) -> None
     log.info("x")
     until(lambda: log.stats().handlers[number].dropped.get("reentrant", 0) == 1)
 
-    assert log.flush(20)
+    assert log.flush(120)
     assert [record["message"] for record in records(log)] == ["x", "from the sink"]
