@@ -40,7 +40,7 @@ class BadStore:
             def relay(self) -> None:
                 store.requests += 1
                 if store.stalls:
-                    store.released.wait(60)
+                    store.released.wait(600)
                     self.close_connection = True
                     return
                 store.released.wait(store.pause)

@@ -69,7 +69,7 @@ for line in sys.stdin:
         continue
     elif command == "rotate":
         log.finish_segment()
-        janitor.wait(None, 10)
+        janitor.wait(None, 120)
     elif command == "refuse":
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (0 if numbers else hard, hard))
@@ -127,7 +127,7 @@ class History(RuleBasedStateMachine):
     def end(self) -> None:
         self.job.stdin.close()
         self.job.stdout.close()
-        self.job.wait(30)
+        self.job.wait(240)
         self.job = None
 
     # -- what can happen ----------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 import time
 import types
 from typing import Any
@@ -39,7 +40,7 @@ class PlatformFiles:
     """The `fs` of a platform over a local folder; `faults` are done by the next calls of `cp`.
 
     `false`: says no and does nothing. `half`: says yes and writes half. `raise`: a broken network.
-    `hang`: comes back much later. `denied`: local files are out of reach (Databricks, newer
+    `hang`: comes back when it is let go. `denied`: local files are out of reach (Databricks, newer
     compute).
     """
 
@@ -48,6 +49,7 @@ class PlatformFiles:
         self.says = says
         self.faults: list[str] = []
         self.copied = 0
+        self.let_go = threading.Event()
 
     def _local(self, path: str) -> str:
         if path.startswith("file:"):
@@ -69,7 +71,7 @@ class PlatformFiles:
         if fault == "denied":
             raise RuntimeError("LocalFilesystemAccessDeniedException: access to file: is denied")
         if fault == "hang":
-            time.sleep(5)
+            self.let_go.wait(300)
         if fault == "raise":
             raise RuntimeError("java.net.SocketTimeoutException: Read timed out")
         if fault == "false":
@@ -186,7 +188,8 @@ def test_a_call_that_hangs_costs_its_time_and_no_more(log, databricks):
 
     report = upload(log.path, "dbfs:/ops", request_timeout=0.2, timeout=1, retries=1)
 
-    assert time.monotonic() - begin < 3
+    databricks.let_go.set()
+    assert time.monotonic() - begin < 60
     assert "took longer than" in report.failed[0].reason
 
 

@@ -56,7 +56,7 @@ def messages_in(target: str) -> list[str]:
     return found
 
 
-def until(condition, seconds: float = 20.0) -> bool:
+def until(condition, seconds: float = 120.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

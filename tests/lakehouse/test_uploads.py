@@ -581,7 +581,7 @@ def test_what_a_dead_process_left_never_gets_the_name_of_a_segment_that_is_gone(
 ):
     """Also where its clock was ahead: under an old name it would pass for uploaded, and be lost."""
     log_dir = str(tmp_path / "logs")
-    subprocess.run([sys.executable, "-c", AHEAD, log_dir, target, table], timeout=60, check=False)
+    subprocess.run([sys.executable, "-c", AHEAD, log_dir, target, table], timeout=240, check=False)
     if by == "start":
         settings = {"upload_target": target, "upload_at_exit": False}
         laketrace.get_logger("orders", log_dir=log_dir, stdout=False, **settings).close()

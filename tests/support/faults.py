@@ -53,7 +53,10 @@ class RefusingMount(str):
     faults: str
 
     def fail(self, operation: str, number: int = 0, *, seconds: float = 0.0) -> None:
-        """From now on `operation` waits `seconds`, then fails with errno `number` (0: it works)."""
+        """From now on `operation` waits `seconds` (less if it heals), then fails with `number`.
+
+        `number` is an errno; with 0 it works.
+        """
         known = {**self._known(), operation: [number, seconds]}
         draft = f"{self.faults}.new"
         with open(draft, "w", encoding="utf-8") as file:
@@ -124,6 +127,7 @@ def fuse_mount(tmp_path: Path) -> Iterator[RefusingMount]:
         mount.faults = str(faults)
         yield mount
     finally:
+        faults.unlink(missing_ok=True)  # lets go what hangs
         subprocess.run(["umount", "-l", str(place)], capture_output=True)
         stop(process)
 
@@ -139,7 +143,7 @@ def _missing_for_fuse() -> str:
 
 
 def _wait_for_mount(place: Path, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not os.path.ismount(place):
         if process.poll() is not None or time.monotonic() > end:
             stop(process)

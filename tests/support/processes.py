@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -45,10 +46,16 @@ def made_once(recipe: str, make: Callable[[str, str], None]) -> str:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody has, below those that a system gives to whoever asks for any."""
+    chance = random.SystemRandom()  # not the one that a test may have seeded
+    while True:
+        port = chance.randrange(12_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 @contextmanager
@@ -57,7 +64,7 @@ def server(
     port: int,
     log: str,
     env: Mapping[str, str] | None = None,
-    seconds: float = 60,
+    seconds: float = 200,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` for as long as the block, which begins when `port` answers; output to `log`."""
     with open(log, "wb") as output:
@@ -84,11 +91,11 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         except ProcessLookupError:
             break
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             continue
         break
-    process.wait(timeout=10)
+    process.wait(timeout=60)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: str, seconds: float) -> None:

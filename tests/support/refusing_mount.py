@@ -150,14 +150,20 @@ class RefusingFiles(mfusepy.Operations):  # type: ignore[misc]
         return handle
 
     def _meet(self, operation: str) -> None:
-        try:
-            with open(self.faults, encoding="utf-8") as file:
-                number, seconds = json.load(file).get(operation, (0, 0.0))
-        except FileNotFoundError:
-            return
-        time.sleep(seconds)
+        number, seconds = self._fault(operation)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self._fault(operation) == [number, seconds]:
+            time.sleep(0.02)
         if number:
             raise mfusepy.FuseOSError(number)
+
+    def _fault(self, operation: str) -> list[float]:
+        """Its errno and the seconds before that; zeros for none."""
+        try:
+            with open(self.faults, encoding="utf-8") as file:
+                return list(json.load(file).get(operation, (0, 0.0)))
+        except FileNotFoundError:
+            return [0, 0.0]
 
     def _real(self, path: str) -> str:
         return os.path.join(self.backing, path.lstrip("/"))
