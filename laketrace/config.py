@@ -313,6 +313,7 @@ class LakeTraceConfig(Mapping[str, Any]):
         # Only what differs from the defaults: most loggers have the same forty settings.
         self._shown: dict[str, Any] = {}
         self._checked: dict[str, Any] = {}
+        rotation = "rotation"  # where it comes from
         for row in _rows:
             if row.name in self.given:
                 self._take(row, row.name, self.given[row.name], problems)
@@ -320,8 +321,9 @@ class LakeTraceConfig(Mapping[str, Any]):
                 variable, conf = f"LAKETRACE_{row.name.upper()}", f"spark.laketrace.{row.name}"
                 name = variable if row.name in variables else conf
                 self._take(row, name, texts[row.name], problems)
+                rotation = name if row.name == "rotation" else rotation
         if not self._checked.keys().isdisjoint(_TOGETHER):
-            self._take_rotation(problems)
+            self._take_rotation(rotation, problems)
         if problems:
             raise ConfigError(problems)
 
@@ -334,13 +336,16 @@ class LakeTraceConfig(Mapping[str, Any]):
             return
         self._shown[row.name] = self._checked[row.name] if _simple(row) else value
 
-    def _take_rotation(self, problems: list[str]) -> None:
-        """`rotation` needs the time zone and stands before `rotation_mb`; likewise retention."""
+    def _take_rotation(self, name: str, problems: list[str]) -> None:
+        """`rotation`, which was given under `name`, needs the time zone; the old names come last.
+
+        It stands before `rotation_mb`, and `retention` before `retention_files`.
+        """
         checked, rotation = self._checked, self["rotation"]
         try:
             checked["rotation"] = parse_rotation(rotation, self.checked("timezone"))
         except (ValueError, TypeError) as error:
-            problems.append(problem("rotation", rotation, error))
+            problems.append(problem(name, rotation, error))
             return
         megabytes, files = self.checked("rotation_mb"), self.checked("retention_files")
         if checked["rotation"] is None and megabytes is not None:

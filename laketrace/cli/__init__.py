@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from laketrace.cli.commands import make_parser
+from laketrace.cli.commands import parse
 from laketrace.cli.terminal import DONE, FAILED, WRONG_USAGE, Output, UsageError
 from laketrace.core.console import ESCAPE
 from laketrace.errors import ConfigError, LakeTraceError
@@ -32,15 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character escapes it
             stream.reconfigure(errors=ESCAPE)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    out = Output("--json" in words)
     try:
-        options = make_parser().parse_args(arguments)
-    except SystemExit as end:  # argparse has said what is wrong, or shown the help
-        return end.code if isinstance(end.code, int) else WRONG_USAGE
-    out = Output(options.json)
-    try:
+        options = parse(words)
         code: int = options.run(options, out)
         sys.stdout.flush()
         return code
+    except SystemExit:  # the help or the version has been shown
+        return DONE
     except (UsageError, ConfigError) as error:
         out.fail(error)
         return WRONG_USAGE

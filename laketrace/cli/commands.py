@@ -1,17 +1,19 @@
 """The commands and their options: what `laketrace --help` shows.
 
-Floor 7. Stands on: cli.demo, cli.doctor, cli.query, cli.tail, cli.terminal, cli.upload.
+Floor 7. Stands on: cli.demo, cli.doctor, cli.query, cli.tail, cli.terminal, cli.upload,
+files.units.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from laketrace import __version__
 from laketrace.cli import demo, doctor, query, tail, upload
-from laketrace.cli.terminal import Output
+from laketrace.cli.terminal import Output, UsageError
+from laketrace.files.units import did_you_mean
 
 
 class Command(NamedTuple):
@@ -47,18 +49,65 @@ Exit codes: 0 done, 1 it found problems or failed, 2 wrong usage.
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """What is wrong is raised, so that it is told as every other error is; no abbreviations."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}. See: {self.prog} --help")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; what it returns has `run`, a function of options and output.
 
     >>> make_parser().parse_args(["tail", "-f", "orders"]).follow
     True
     """
-    parser = argparse.ArgumentParser(
-        prog="laketrace",
-        description=_ABOUT,
-        epilog=_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    return _make_parsers()[0]
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The command and options that the words of a command line mean, in any order.
+
+    Raises `UsageError`; ends with `SystemExit` after --help and --version.
+
+    >>> parse(["query", "select 1", "--json", "logs"]).place
+    'logs'
+    >>> parse(["tial"])
+    Traceback (most recent call last):
+    ...
+    laketrace.cli.terminal.UsageError: 'tial' is no command. Did you mean 'tail'? \
+The commands are demo, doctor, tail, query, upload.
+    """
+    parser, parsers = _make_parsers()
+    if not words:
+        raise UsageError(f"nothing to do.\n\n{parser.format_help()}")
+    if words[0].startswith("-"):
+        return parser.parse_args(words)
+    if words[0] not in parsers:
+        hint = did_you_mean(words[0], tuple(parsers))
+        known = ", ".join(parsers)
+        raise UsageError(f"{words[0]!r} is no command.{hint} The commands are {known}.")
+    own = parsers[words[0]]
+    options, unknown = own.parse_known_intermixed_args(words[1:])
+    if unknown:
+        raise UsageError(f"{_unknown(own, unknown[0])} See: {own.prog} --help")
+    return options
+
+
+def _unknown(parser: argparse.ArgumentParser, word: str) -> str:
+    if not word.startswith("-"):
+        return f"{word!r} is one argument too many."
+    name = word.partition("=")[0]
+    return f"{name} is no option.{did_you_mean(name, tuple(parser._option_string_actions))}"
+
+
+def _make_parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser of all commands, and that of each."""
+    parser = _Parser(prog="laketrace", description=_ABOUT, epilog=_MORE)
     version = f"laketrace {__version__}"
     parser.add_argument("--version", action="version", version=version, help="show the version")
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -68,9 +117,8 @@ def make_parser() -> argparse.ArgumentParser:
             help=command.summary,
             description=f"{command.summary[0].upper()}{command.summary[1:]}.",
             epilog=command.details,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_options(own)
         own.add_argument("--json", action="store_true", help=command.json)
         own.set_defaults(run=command.run)
-    return parser
+    return parser, dict(parsers.choices)

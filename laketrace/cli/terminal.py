@@ -75,13 +75,17 @@ class Output:
         self.document({"ok": False, "error": str(error), "kind": type(error).__name__})
 
 
-def table_lines(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+def table_lines(
+    heads: Sequence[str], rows: Sequence[Sequence[Any]], grouped: bool = True
+) -> list[str]:
     """Rows as aligned text lines; a column of numbers stands to the right.
+
+    `grouped` is for amounts; a year, a pid or an order's number is written without separators.
 
     >>> table_lines(["n"], [[None], [1234.5]])
     ['      n', '', '1,234.5']
     """
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [[_cell(value, grouped) for value in row] for row in rows]
     right = [bool(column) and all(map(_is_number, column)) for column in zip(*rows, strict=True)]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     lines = []
@@ -98,11 +102,11 @@ def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, grouped: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"{value:,}"
+        return f"{value:,}" if grouped else str(value)
     return clean(value) if isinstance(value, str) else value_text(value)
 
 

@@ -1,11 +1,13 @@
 """`laketrace upload`: what a run has left is brought to the lakehouse, once.
 
-Floor 7. Stands on: cli.places, cli.terminal, cli.waiting, config, lakehouse, lakehouse.options.
+Floor 7. Stands on: cli.places, cli.terminal, cli.waiting, config, errors, lakehouse,
+lakehouse.options.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from contextlib import AbstractContextManager, nullcontext
 
 from laketrace.cli.places import find_logs
@@ -21,6 +23,7 @@ from laketrace.cli.terminal import (
 )
 from laketrace.cli.waiting import Sending, filled_active_files, waiting_segments
 from laketrace.config import LakeTraceConfig
+from laketrace.errors import ConfigError
 from laketrace.lakehouse import upload
 from laketrace.lakehouse.options import Options, make_options
 
@@ -82,7 +85,11 @@ def _settings(options: argparse.Namespace) -> LakeTraceConfig:
         "upload_timeout": options.timeout,
         "upload_delete_after": options.delete_after or None,
     }
-    config = LakeTraceConfig({name: value for name, value in given.items() if value is not None})
+    try:
+        config = LakeTraceConfig({key: value for key, value in given.items() if value is not None})
+    except ConfigError as error:  # as what was typed, not as the setting that it stands for
+        typed = [re.sub(r"^upload_(\w+)=", r"--\1 ", problem) for problem in error.problems]
+        raise UsageError("\n".join(typed)) from None
     if config["upload_target"] is None and config["upload_table"] is None:
         raise UsageError("nothing says where to upload to. Use --target, --table or both.")
     return config

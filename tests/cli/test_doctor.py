@@ -65,6 +65,18 @@ def test_a_wrong_setting_is_a_problem(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     assert len(found(said, "setting")) == 2 and found(said, "room")
 
 
+def test_a_misspelt_variable_is_a_note(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that no setting has is told with the nearest one, for nothing reads it."""
+    monkeypatch.setenv("LAKETRACE_RETENSION", "7 days")
+
+    said = cli("doctor", "--json")
+
+    [note] = found(said, "setting")
+    assert said.code == 0 and note["state"] == "note"
+    assert "LAKETRACE_RETENSION" in note["text"]
+    assert note["remedy"] == "Did you mean 'LAKETRACE_RETENTION'?"
+
+
 def test_no_secret_of_the_environment_is_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the options of a store, which no variable can give, and not a secret in a wrong URL."""
     monkeypatch.setenv("LAKETRACE_UPLOAD_OPTIONS", '{"key": "s3cret"}')
@@ -149,7 +161,7 @@ def test_a_process_that_was_killed_is_seen(cli: Cli, tmp_path: Path) -> None:
         "get_logger('orders', log_dir=sys.argv[1], stdout=False).info('here'); os._exit(9)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "logs")]
-    subprocess.run(command, env={**os.environ, "PYTHONPATH": ROOT}, timeout=60)
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": ROOT}, timeout=240)
 
     (note,) = found(cli("doctor", tmp_path / "logs", "--json"), "log orders")
 

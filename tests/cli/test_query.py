@@ -137,6 +137,13 @@ def test_a_query_that_fails_shows_nothing_and_ends_with_1(cli: Cli, logs: Path) 
     assert (said.code, said.out) == (1, "") and "no_such_column" in said.err
 
 
+def test_a_field_that_is_taken_for_a_column_is_shown_how_to_reach(cli: Cli, logs: Path) -> None:
+    """Whoever writes `rows` for the field `rows` reads what to write."""
+    said = cli("query", "select rows from logs", logs)
+
+    assert said.err.endswith("A field that a record was given is fields->>'$.rows'.\n")
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_a_file_that_cannot_be_written_is_an_error(cli: Cli, logs: Path, ending: str) -> None:
     """One line says which, and the exit code is 1."""
@@ -172,6 +179,13 @@ def test_a_table_is_for_people(cli: Cli, logs: Path) -> None:
     """Aligned columns, numbers to the right."""
     assert cli("query", COUNT, logs).out == (
         "level    records\nERROR          1\nINFO          54\nWARNING        5\n"
+    )
+
+
+def test_a_number_of_a_query_has_no_separators(cli: Cli, logs: Path) -> None:
+    """A year, a pid and an order's number are to be read and copied as they are."""
+    assert cli("query", "select 12026 as n, 1234.5::double as x from logs limit 1", logs).out == (
+        "    n       x\n12026  1234.5\n"
     )
 
 

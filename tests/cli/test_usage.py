@@ -82,9 +82,46 @@ def test_wrong_usage_is_2_and_says_what_would_be_right(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["tial"], "'tial' is no command. Did you mean 'tail'? The commands are demo, doctor,"),
+        (["tail", "--levl", "INFO"], "--levl is no option. Did you mean '--level'? See: laketrace"),
+        (["tail", "--leve", "INFO"], "--leve is no option. Did you mean '--level'?"),
+        (["tail", "a", "b"], "'b' is one argument too many. See: laketrace tail --help"),
+        (["query"], "the following arguments are required: SQL. See: laketrace query --help"),
+        (["doctor", "--timeout", "0"], "--timeout '0': not a time span above 0. Use"),
+        (["upload", "--target", "/x", "--retries", "few", "--timeout", "5 x"],
+         "--retries 'few': not a number of tries. Use a whole number from 0 up.\n"
+         "--timeout '5 x': 'x' is not a unit of time."),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_was_typed_is_named_with_the_way_out(cli: Cli, words: list[str], text: str) -> None:
+    """An error speaks of options as they stand on the command line, never of what is behind."""
+    said = cli(*words)
+
+    assert said.code == 2 and said.err.startswith(f"laketrace: {text}")
+
+
+def test_options_stand_where_they_like(cli: Cli, logs: Path) -> None:
+    """An option between two arguments is as good as one behind or before them."""
+    orders = [["tail", str(logs), "-n", "2"], ["tail", "-n", "2", str(logs)]]
+
+    said = [cli(*words) for words in orders]
+
+    assert said[0] == said[1] and said[0].code == 0
+
+
+@pytest.mark.extra("duckdb")
+def test_an_option_may_stand_between_query_and_place(cli: Cli, logs: Path) -> None:
+    """`laketrace query SQL --json DIR` asks the logs in DIR."""
+    assert cli("query", "select count(*) as n from logs", "--json", str(logs)).document
+
+
 UNKNOWN = [
-    ["tail", "x"], ["query", "select 1", "x"], ["doctor", "x"], ["upload", "x", "--table", "/t"],
-    ["demo", "--input", "x"],
+    ["tial"], ["tail", "x"], ["query", "select 1", "x"], ["doctor", "x"],
+    ["upload", "x", "--table", "/t"], ["demo", "--input", "x"],
 ]  # fmt: skip
 
 

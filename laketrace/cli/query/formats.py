@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 def write_table(engine: Engine, target: TextIO) -> None:
     """Aligned columns: for people, so at most 1,000 rows and 120 characters of a text."""
     rows = [[_short(value) for value in row] for row in engine.rows(_MOST_ROWS)]
-    for line in table_lines(engine.columns(), rows):
+    for line in table_lines(engine.columns(), rows, grouped=False):
         target.write(line + "\n")
     count = engine.count()
     if count > len(rows):
