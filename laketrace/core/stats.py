@@ -22,7 +22,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 count_all: Callable[[Iterable[object]], None] = deque[object](maxlen=0).extend
 """Do all that an iterator of ticks (`Counter.steps`, `map(next, ...)`) stands for, in one call."""
@@ -92,6 +92,8 @@ class Stats(NamedTuple):
     handler, also of a removed one, to its own `Stats`; `patch_failures` counts enrichers that
     raised, whose records were written nevertheless.
 
+    >>> print(Stats(5, 2, {"closed": 1}, failed=2))
+    5 emitted = 2 written + 1 dropped (closed 1) + 2 failed + 0 queued
     >>> Stats.total([Stats(2, 1, {"closed": 1}), Stats(3, 3)]).dropped
     {'closed': 1}
     """
@@ -103,6 +105,16 @@ class Stats(NamedTuple):
     queued: int = 0
     handlers: Mapping[int, Stats] = {}
     patch_failures: int = 0
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{reason} {number}" for reason, number in self.dropped.items())
+        dropped = f"{sum(self.dropped.values())} dropped" + (f" ({reasons})" if reasons else "")
+        parts = f"{self.written} written + {dropped} + {self.failed} failed + {self.queued} queued"
+        return f"{self.emitted} emitted = {parts}"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a notebook shows."""
+        printer.text(str(self))
 
     @classmethod
     def total(cls, parts: Iterable[Stats]) -> Stats:

@@ -42,7 +42,11 @@ class Records:
 
     def __init__(self, path: str) -> None:
         self.torn: list[Torn] = []
+        self._path = path
         self._records = self._merge(path)
+
+    def __repr__(self) -> str:
+        return f"<Records of {self._path}: an iterator over dicts>"
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self

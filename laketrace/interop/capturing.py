@@ -92,6 +92,10 @@ class Capture:
         self.undo: list[Callable[[], None]] = []
         self.warning = _Warning()
 
+    def __repr__(self) -> str:
+        state = "" if self.active else ", closed"
+        return f"<Capture into {self.log.name}{state}>"
+
     def __enter__(self) -> Capture:
         return self
 

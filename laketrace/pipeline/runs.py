@@ -75,6 +75,9 @@ class Run:
         self._journal: str | None = None
         self._pid = os.getpid()
 
+    def __repr__(self) -> str:
+        return f"<Run {self.name}: {self.status}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Run, (self.log, self.name, self.params)
 
