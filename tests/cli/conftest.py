@@ -68,7 +68,7 @@ def laketrace(tmp_path: Path) -> Cli:
             env={**os.environ, "PYTHONPATH": ROOT, **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

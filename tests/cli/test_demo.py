@@ -167,7 +167,7 @@ def test_a_reader_that_has_enough_is_no_error(files: Path, tmp_path: Path) -> No
 
     done = subprocess.run(
         ["bash", "-c", f"{demo} | head -n 2; echo $PIPESTATUS"],
-        env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
 
     assert done.stdout.splitlines()[-1] == "0" and done.stderr == ""

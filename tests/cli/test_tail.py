@@ -170,12 +170,12 @@ class Follower:
 
     def rows(self, number: int) -> list[Any]:
         """The next `number` rows; fails when they do not come."""
-        return [json.loads(self._lines.get(timeout=30))["rows"] for _ in range(number)]
+        return [json.loads(self._lines.get(timeout=120))["rows"] for _ in range(number)]
 
     def end(self) -> tuple[int, list[Any]]:
         """Interrupt it as Ctrl-C does; its exit code, and the rows that nobody asked for."""
         self._process.send_signal(signal.SIGINT)
-        code = self._process.wait(timeout=30)
+        code = self._process.wait(timeout=120)
         return code, rows_of("".join(self._lines.queue))
 
 

@@ -62,7 +62,7 @@ def run_python(code: str, **options: object) -> subprocess.CompletedProcess[byte
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUTF8": "0"}
     environment.update(options.pop("env", {}))  # type: ignore[call-overload]
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], timeout=60, env=environment, **options
+        [sys.executable, "-c", textwrap.dedent(code)], timeout=240, env=environment, **options
     )  # type: ignore[call-overload, no-any-return]
 
 

@@ -358,6 +358,7 @@ def test_numpy_and_pandas_scalars_have_their_values() -> None:
         "NA": pandas.NA,
         "span": pandas.Timedelta("90s"),
         "span64": numpy.timedelta64(1500, "ms"),
+        "no span": numpy.timedelta64("NaT"),
         "when64": numpy.datetime64("2026-11-21"),
         "array": numpy.array([1, 2]),
     }
@@ -373,6 +374,7 @@ def test_numpy_and_pandas_scalars_have_their_values() -> None:
         "NA": None,
         "span": 90.0,
         "span64": 1.5,
+        "no span": "NaT",
         "when64": "2026-11-21",
         "array": [1, 2],
     }

@@ -60,6 +60,20 @@ def test_each_level_has_its_method(log: Logger, level: str) -> None:
     assert [record["level"] for record in lines(log)] == [level.upper()] * 2
 
 
+def test_the_message_may_be_a_keyword_as_in_1x(log: Logger) -> None:
+    """A call without a message has its field `message` for one; no form of a call raises."""
+    log.info(message="table loaded", rows=3)
+    log.bind(stage="bronze").error("read", message="kept")
+    log.log("INFO", message={"rows": 3})
+    log.info(rows=3)
+
+    first, second, third, fourth = lines(log)
+    assert (first["message"], first["rows"]) == ("table loaded", 3)
+    assert (second["message"], second["extra_message"]) == ("read", "kept")
+    assert third["message"] == "{'rows': 3}" and "extra_message" not in third
+    assert (fourth["message"], fourth["rows"]) == ("", 3)
+
+
 def test_a_level_of_ones_own_is_logged_by_name(log: Logger) -> None:
     """After `add_level`, `log.log` takes the new name."""
     laketrace.add_level("AUDIT", 35)
@@ -484,6 +498,18 @@ def test_other_settings_are_applied_to_the_living_logger(log: Logger, tmp_path: 
     assert [record["message"] for record in lines(again)] == ["before", "after"]
     assert log.stats().written == 2
     assert sorted(path.name for path in tmp_path.glob("*.log")) == ["orders_etl.log"]
+
+
+def test_what_waits_is_written_before_other_settings_hold(tmp_path: Path) -> None:
+    """A record in the queue goes to the file and has the form that it was logged for."""
+    with get_logger("moved", log_dir=tmp_path / "a", stdout=False, enqueue=True, json=False) as log:
+        log.info("before")
+        get_logger("moved", log_dir=tmp_path / "b", stdout=False, enqueue=True)
+        log.info("after")
+
+    assert "INFO     | moved | before" in (tmp_path / "a" / "moved.log").read_text("utf-8")
+    (record,) = map(json.loads, (tmp_path / "b" / "moved.log").read_text("utf-8").splitlines())
+    assert record["message"] == "after"
 
 
 def test_a_callable_sink_gets_the_text_with_the_record(log: Logger) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .page import ROOT, Step, commands_of, difference
 
-_SECONDS = 120.0
+_SECONDS = 240.0
 # The interpreter of a page: takes blocks as JSON lines, says on the terminal when one is done.
 _INTERPRETER = """
 import json, linecache, sys, traceback

@@ -331,6 +331,6 @@ def run_python(code: str, log_dir: Any) -> subprocess.CompletedProcess[str]:
     """Run `code`, which finds the directory as LOG_DIR, in a process of its own."""
     code = f"LOG_DIR = {str(log_dir)!r}\n" + textwrap.dedent(code)
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False,
         env={"PYTHONPATH": ":".join(sys.path), "HOME": str(log_dir), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip

@@ -22,7 +22,7 @@ def run_python(
     """Run `code`, which finds the directory as LOG_DIR, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-c", f"LOG_DIR = {str(log_dir)!r}\n" + textwrap.dedent(code)],
-        stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=240, check=False,
         env={
             "PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"],
             "HOME": str(log_dir), **environment,
@@ -216,7 +216,7 @@ def test_a_notebook_shows_readable_records_and_no_html(tmp_path):
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(textwrap.dedent(cell)) for cell in cells]
     )
-    NotebookClient(notebook, timeout=60, allow_errors=True).execute()
+    NotebookClient(notebook, timeout=240, startup_timeout=240, allow_errors=True).execute()
 
     outputs = [cell.outputs for cell in notebook.cells]
     for cell in outputs[:2]:

@@ -272,7 +272,7 @@ def test_the_fixture_keeps_records_and_restores_state(tmp_path):
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null",
             "--rootdir", str(tmp_path), "-p", "laketrace.interop.pytest_plugin", str(tmp_path),
         ],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=240, check=False,
         env={
             "PYTHONPATH": ":".join(sys.path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PATH": "/usr/bin:/bin", "HOME": str(tmp_path),

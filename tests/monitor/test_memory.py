@@ -312,7 +312,11 @@ def test_a_monitor_that_nobody_stops_ends_with_the_process() -> None:
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
 
     ended = subprocess.run(
-        [sys.executable, "-c", program], env=environment, timeout=60, capture_output=True, text=True
+        [sys.executable, "-c", program],
+        env=environment,
+        timeout=240,
+        capture_output=True,
+        text=True,
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -27,10 +27,10 @@ def run(number: str, release: str, folder: Path) -> subprocess.CompletedProcess[
     return subprocess.run(
         [sys.executable, str(BUGS), number],
         cwd=folder,
-        env={**environment, "PYTHONPATH": release},
+        env={**environment, "PYTHONPATH": release, "LAKETRACE_CLOSE_TIMEOUT": "200"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 

@@ -115,7 +115,7 @@ def test_without_an_action_nothing_waits_and_nothing_is_told(session: Any, log: 
         stage.observe(orders(session), name="orders", nulls=["id"])
         began = time.monotonic()
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert figures(log) == {}
     assert "no action" in unknown(log)["pipeline.bronze.orders.row_count"]
 
@@ -269,7 +269,7 @@ def test_the_job_goes_on_where_spark_observes_nothing(session: Any, log: Logger)
 
 def test_each_stage_on_a_thread_has_figures_of_its_own(session: Any, log: Logger) -> None:
     """Two writes side by side, and both wait until the other runs."""
-    meet = threading.Barrier(2, timeout=60)
+    meet = threading.Barrier(2, timeout=240)
 
     def work(name: str, count: int) -> None:
         with run.stage(name) as stage:
@@ -305,8 +305,8 @@ def test_a_stream_tells_the_figures_of_each_micro_batch(
             .trigger(availableNow=True)
             .start(str(tmp_path / "out"))
         )
-        query.awaitTermination(60)
-        ends = time.monotonic() + 20
+        query.awaitTermination(240)
+        ends = time.monotonic() + 120
         while time.monotonic() < ends and not records(log, "stream_progress"):
             time.sleep(0.05)
 

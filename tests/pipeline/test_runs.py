@@ -226,7 +226,7 @@ def test_a_killed_run_gets_its_end_at_the_next_start(tmp_path: Path) -> None:
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     environment = {**os.environ, "LAKETRACE_RUN_ID": "run-1", "PYTHONPATH": os.getcwd()}
-    ended = subprocess.run([sys.executable, "-c", program], env=environment, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, timeout=240)
     assert ended.returncode == -signal.SIGKILL
 
     for _ in range(2):
@@ -250,7 +250,7 @@ def test_a_killed_run_of_a_second_process_gets_its_end_too(tmp_path: Path) -> No
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     environment = {**os.environ, "LAKETRACE_RUN_ID": "run-2", "PYTHONPATH": os.getcwd()}
-    subprocess.run([sys.executable, "-c", program], env=environment, timeout=60)
+    subprocess.run([sys.executable, "-c", program], env=environment, timeout=240)
     first.close()
 
     for _ in range(2):

@@ -125,4 +125,4 @@ def test_opentelemetry_is_never_imported_for_a_program() -> None:
         "assert not any(name.startswith('opentelemetry') for name in sys.modules)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    subprocess.run([sys.executable, "-c", program], env=environment, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", program], env=environment, timeout=240, check=True)

@@ -374,7 +374,7 @@ def test_spark_s_own_sinks_are_guarded(
     assert len(query.recentProgress) == 2  # max_files_per_trigger
     assert spark.read.parquet(lake.table).count() == 3
     assert len(glob.glob(f"{lake.table}/*.parquet")) == 3
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 200
     while not records.having(event="stream_ended", query_id=str(query.id)):
         assert time.monotonic() < ends, "the event did not come"
         time.sleep(0.02)
