@@ -111,6 +111,8 @@ def _science(value: Any, module: str) -> tuple[str, Any]:
     if name == "datetime64":
         return "text", str(value)
     if name == "timedelta64":
+        if str(value) == "NaT":
+            return "text", "NaT"
         return "value", float(value.astype("timedelta64[ns]").astype("int64")) / 1e9
     if name == "ndarray":
         return ("value", value.tolist()) if value.size <= 1000 else ("value", value)
