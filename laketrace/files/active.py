@@ -11,7 +11,9 @@ before it counts itself out, so whoever finds nobody writing knows of every torn
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Callable
 from typing import Any
@@ -186,6 +188,7 @@ def _find(piece: bytes, tail: bytes) -> int | None:
 def open_active(path: str, mode: int) -> ActiveFile:
     """Open `path` for appending, creating it with `mode`; no symbolic link is followed.
 
+    What is no regular file is refused: a pipe would take records until it is full, and then hang.
     The open file bears a shared lock, which dies with its last descriptor: who reads segments can
     tell by it whether one that was just rotated has still a writer.
 
@@ -193,8 +196,12 @@ def open_active(path: str, mode: int) -> ActiveFile:
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
     descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), mode)
+    found = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(found):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
     try:
-        if os.fstat(descriptor).st_mode & 0o777 & ~mode and hasattr(os, "fchmod"):
+        if found & 0o777 & ~mode and hasattr(os, "fchmod"):
             os.fchmod(descriptor, mode)
     except OSError:  # a file of another owner that we may write: then it stays as it is
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,18 @@ def test_a_directory_in_the_place_of_the_file_is_spooled(tmp_path: Path) -> None
     path, messages = logged(tmp_path, tmp_path / "logs", "taken")
 
     assert path.is_relative_to(tmp_path / "spool") and messages == ["one", "two"]
+
+
+def test_a_pipe_in_the_place_of_the_file_is_spooled(tmp_path: Path) -> None:
+    """A pipe that nobody reads would hang the log call that fills it; its mode is not ours."""
+    (tmp_path / "logs").mkdir()
+    os.mkfifo(tmp_path / "logs" / "pipe.log", mode=0o622)
+    mode = (tmp_path / "logs" / "pipe.log").stat().st_mode
+
+    path, messages = logged(tmp_path, tmp_path / "logs", "pipe")
+
+    assert path.is_relative_to(tmp_path / "spool") and messages == ["one", "two"]
+    assert (tmp_path / "logs" / "pipe.log").stat().st_mode == mode
 
 
 def test_a_symbolic_link_in_the_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
