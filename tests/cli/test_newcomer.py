@@ -23,7 +23,7 @@ def test_the_command_line_of_the_readme_works(tmp_path: Path) -> None:
         r"^```bash\n(pip install 'laketrace\[demo\]' && laketrace demo)\n", readme, re.M
     )
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), ROOT]
-    subprocess.run(build, check=True, capture_output=True, timeout=200)
+    subprocess.run(build, check=True, capture_output=True, timeout=400)
     (wheel,) = tmp_path.glob("*.whl")
     venv.create(tmp_path / "venv", with_pip=True)
     script = "set -e\n. venv/bin/activate\n" + line.replace("laketrace[", f"{wheel}[")
@@ -31,7 +31,7 @@ def test_the_command_line_of_the_readme_works(tmp_path: Path) -> None:
 
     done = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env={**clean, "TMPDIR": str(tmp_path)},
-        capture_output=True, text=True, timeout=280,
+        capture_output=True, text=True, timeout=560,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr

@@ -48,7 +48,7 @@ def ran(spark_environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
         [sys.executable, "-c", RUNNER, str(EXAMPLES), str(folder), *CALLS],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         cwd=folder,
         env={**os.environ, **spark_environ},
     )
@@ -115,7 +115,7 @@ def test_multi_stage_pipeline(spark_environ: dict[str, str], tmp_path: Path) -> 
         [sys.executable, str(EXAMPLES / "example_multi_stage_pipeline.py")],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         cwd=tmp_path,
         env={**os.environ, **spark_environ, "LAKETRACE_LOG_DIR": str(tmp_path / "logs")},
     )
@@ -199,7 +199,7 @@ def test_notebook_runs_and_a_cell_can_run_again(
     again = [cell for cell in notebook.cells if 'log.info("ready"' in cell.source]
     notebook.cells[3:3] = [nbformat.from_dict({**again[0], "id": "again"})]
 
-    NotebookClient(notebook, timeout=240, kernel_name="python3").execute(cwd=str(tmp_path))
+    NotebookClient(notebook, timeout=480, startup_timeout=240, kernel_name="python3").execute(cwd=str(tmp_path))
 
     said = [record["message"] for record in read(tmp_path / "logs")]
     assert said.count("ready") == 2  # the cell ran twice

@@ -145,7 +145,7 @@ def run(program: str, folder: Path) -> str:
         [sys.executable, "-c", EVERYTHING + program, str(folder)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         env={**os.environ, "PYTHONPATH": ROOT},
     )
     assert ran.returncode == 0, ran.stderr[-3000:]

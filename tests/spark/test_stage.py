@@ -104,7 +104,7 @@ def test_pages_of_spark_show_the_name(spark: SparkSession, log: Logger) -> None:
 
     context = spark.sparkContext
     url = f"{context.uiWebUrl}/api/v1/applications/{context.applicationId}/jobs"
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         jobs = {job["jobId"]: job for job in json.load(answer)}
     assert bronze.job_ids
     for number in bronze.job_ids:

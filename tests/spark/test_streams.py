@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.extra("pyspark")
 
 
-def wait_for(there: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(there: Callable[[], object], seconds: float = 200) -> None:
     """Events come in a thread of Spark's: wait until one is there, at most `seconds`."""
     end = time.monotonic() + seconds
     while not there():
