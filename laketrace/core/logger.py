@@ -1,8 +1,7 @@
 """What a user holds: a logger, with its fields.
 
 Floor 1. Stands on: annexes, core.catching, core.clean, core.context, core.encode, core.engine,
-core.handler, core.levels, core.making, core.record, core.redact, core.stats, core.timestamp,
-core.values.
+core.handler, core.levels, core.making, core.record, core.stats, core.timestamp, core.values.
 
 A `Logger` is small: a reference to the engine of its name and the fields bound to it, encoded
 once. `bind`, `opt` and `patch` return another one over the same engine. Loggers pickle by name.
@@ -34,7 +33,7 @@ from laketrace.core.levels import (
     Level,
     get_level,
 )
-from laketrace.core.making import PLAIN, Call, Options, Patch, merge, redacted
+from laketrace.core.making import ABSENT, PLAIN, Call, Options, Patch, masked, merge, redacted
 from laketrace.core.record import RESERVED
 from laketrace.core.stats import Stats
 from laketrace.core.timestamp import iso
@@ -56,8 +55,8 @@ class Logger(Added):
     """Logs records with fields; made by `laketrace.get_logger`, never by hand.
 
     Every method may be called from any thread, and none raises because of a sink. The methods
-    named after levels take a message, optional %-arguments and fields as keywords; the keyword
-    `exc_info` (True, an exception) adds an exception.
+    named after levels take a message (also as the keyword `message`), optional %-arguments and
+    fields as keywords; the keyword `exc_info` (True, an exception) adds an exception.
     """
 
     __slots__ = ("_bound", "_encoder", "_engine", "_options", "_setup", "_taken", "_text")
@@ -98,48 +97,50 @@ class Logger(Added):
     # Each method compares a number before anything else: a call below the level costs little
     # more than calling an empty method.
 
-    def trace(self, message: object, /, *args: object, **fields: Any) -> None:
+    def trace(self, message: object = ABSENT, /, *args: object, **fields: Any) -> None:
         """Log at TRACE (5): the finest detail."""
         if self._engine.threshold <= 5:
             self._log(TRACE, message, args, fields)
 
-    def debug(self, message: object, /, *args: object, **fields: Any) -> None:
+    def debug(self, message: object = ABSENT, /, *args: object, **fields: Any) -> None:
         """Log at DEBUG (10): what helps when something is wrong."""
         if self._engine.threshold <= 10:
             self._log(DEBUG, message, args, fields)
 
-    def info(self, message: object, /, *args: object, **fields: Any) -> None:
+    def info(self, message: object = ABSENT, /, *args: object, **fields: Any) -> None:
         """Log at INFO (20): what the job does."""
         if self._engine.threshold <= 20:
             self._log(INFO, message, args, fields)
 
-    def success(self, message: object, /, *args: object, **fields: Any) -> None:
+    def success(self, message: object = ABSENT, /, *args: object, **fields: Any) -> None:
         """Log at SUCCESS (25): something worth doing is done."""
         if self._engine.threshold <= 25:
             self._log(SUCCESS, message, args, fields)
 
-    def warning(self, message: object, /, *args: object, **fields: Any) -> None:
+    def warning(self, message: object = ABSENT, /, *args: object, **fields: Any) -> None:
         """Log at WARNING (30): the job goes on, somebody should look."""
         if self._engine.threshold <= 30:
             self._log(WARNING, message, args, fields)
 
-    def error(self, message: object, /, *args: object, **fields: Any) -> None:
+    def error(self, message: object = ABSENT, /, *args: object, **fields: Any) -> None:
         """Log at ERROR (40): something failed."""
         if self._engine.threshold <= 40:
             self._log(ERROR, message, args, fields)
 
-    def critical(self, message: object, /, *args: object, **fields: Any) -> None:
+    def critical(self, message: object = ABSENT, /, *args: object, **fields: Any) -> None:
         """Log at CRITICAL (50): the job cannot go on."""
         if self._engine.threshold <= 50:
             self._log(CRITICAL, message, args, fields)
 
-    def exception(self, message: object, /, *args: object, **fields: Any) -> None:
+    def exception(self, message: object = ABSENT, /, *args: object, **fields: Any) -> None:
         """Log at ERROR with the exception that is being handled, if there is one."""
         if self._engine.threshold <= 40:
             fields.setdefault("exc_info", True)
             self._log(ERROR, message, args, fields)
 
-    def log(self, level: str | int, message: object, /, *args: object, **fields: Any) -> None:
+    def log(
+        self, level: str | int, message: object = ABSENT, /, *args: object, **fields: Any
+    ) -> None:
         """Log at any level, by name (also one registered with `add_level`) or number.
 
         An unknown level name costs nothing but its name: the record is logged at INFO with the
@@ -166,8 +167,6 @@ class Logger(Added):
         """
         fields: dict[str, Any] = dict(data or {})
         if mask_sensitive:
-            from laketrace.core.redact import masked
-
             fields = masked(fields)
         self.log(level, message, **{str(key): value for key, value in fields.items()})
 

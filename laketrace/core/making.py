@@ -1,7 +1,7 @@
 """A call becomes a record: message, fields, caller, exception, enrichers, redaction.
 
-Floor 1. Stands on: core.context, core.encode, core.levels, core.record, core.secretnames,
-core.stats, core.tracebacks, core.values.
+Floor 1. Stands on: core.context, core.encode, core.levels, core.record, core.redact,
+core.secretnames, core.stats, core.tracebacks, core.values.
 
 This is the way of every call that needs a record object. Whatever a user's value, enricher or
 lazy argument does, the record is made; what went wrong is said in one of its fields.
@@ -42,6 +42,15 @@ class Options(NamedTuple):
 PLAIN = Options()
 
 
+class Absent(str):
+    """The message of a call without one. It may be the field `message`, which 1.x called it."""
+
+    __slots__ = ()
+
+
+ABSENT = Absent()
+
+
 class Call(NamedTuple):
     """What a user passed to a log method, and what was bound to the logger."""
 
@@ -70,12 +79,13 @@ def make_record(
         source = source._replace(run_id=call.options.run_id)
     fields = dict(call.fields)
     exc_info = fields.pop("exc_info", call.options.exception)
+    message = call.message if call.message is not ABSENT else fields.pop("message", "")
     args = call.args
     if call.options.lazy:
         args = tuple(_called(arg) for arg in args)
         fields = {key: _called(value) for key, value in fields.items()}
     extra = merge(call.bound, context_fields(), fields)
-    text = as_text(call.message)
+    text = as_text(message)
     if args:
         text = _formatted(text, args, extra)
     record = Record(source, call.level, text, now_ns, extra)
@@ -87,14 +97,22 @@ def make_record(
         _locate(record, call.options.depth)
     exc = _exception(exc_info)
     if exc is not None:
-        from laketrace.core.tracebacks import describe
-
         record.exc = exc
-        rule = redactor if redactor is not None and redactor.scrubs else None
-        record.exception = describe(exc, scrub=None if rule is None else rule.scrub)
+        record.exception = _described(exc, redactor)
     for patch in call.options.patches:
         _enrich(record, patch, patch_failures)
     return record
+
+
+def _described(exc: BaseException, redactor: NameRule | None) -> dict[str, Any]:
+    """The `exception` object; little of it where the interpreter is ending and loads no module."""
+    try:
+        from laketrace.core.tracebacks import describe
+    except ImportError:
+        kind, value = type(exc).__name__, as_text(exc)
+        return {"type": kind, "value": value, "traceback": f"{kind}: {value}"}
+    rule = redactor if redactor is not None and redactor.scrubs else None
+    return describe(exc, scrub=None if rule is None else rule.scrub)
 
 
 def redact(record: Record, redactor: NameRule) -> None:
@@ -107,6 +125,19 @@ def redact(record: Record, redactor: NameRule) -> None:
         record.message = redactor.scrub(record.message)
         record.exception = redactor.redacted(record.exception)
         record.exc = None
+
+
+def masked(fields: dict[str, Any]) -> dict[str, Any]:
+    """A copy with personal data masked; all of it where the interpreter loads no module any more.
+
+    >>> masked({"by": "bob@example.com", "rows": 3})
+    {'by': '[REDACTED]', 'rows': 3}
+    """
+    try:
+        from laketrace.core import redact
+    except ImportError:
+        return dict.fromkeys(fields, MASK)
+    return redact.masked(fields)
 
 
 def redacted(fields: Mapping[str, Any], redactor: NameRule) -> dict[str, Any]:

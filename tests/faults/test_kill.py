@@ -135,6 +135,34 @@ def test_an_orderly_end_writes_everything(tmp_path: Path, mode: str, end: str, c
     assert numbers_of(tmp_path) == list(range(1000))
 
 
+FINALIZING = """
+import builtins, sys
+from laketrace import get_logger
+folder, mode = sys.argv[1:]
+log = get_logger("proof", log_dir=folder, stdout=False, enqueue=mode == "queue")
+class Connection:
+    def __del__(self, log=log):
+        try:
+            raise OSError("gone")
+        except OSError:
+            log.exception("not closed", n=0)
+        log.log_structured("closed", data={"by": "bob@example.com", "n": 1})
+builtins.kept = Connection()  # until nothing can be imported any more
+"""
+
+
+@pytest.mark.parametrize("mode", ["sync", "queue"])
+def test_the_last_finalizers_of_an_interpreter_can_log(tmp_path: Path, mode: str) -> None:
+    """Where no module loads any more, an exception is logged in short and what is masked whole."""
+    _, _, said = run_program(FINALIZING, tmp_path, mode)
+
+    lines = (tmp_path / "proof.log").read_text("utf-8").splitlines()
+    failed, closed = map(json.loads, lines)
+    assert (failed["exception"]["type"], failed["exception"]["value"]) == ("OSError", "gone")
+    assert failed["n"] == 0 and closed["by"] == "[REDACTED]"
+    assert said == ""
+
+
 @pytest.mark.parametrize("mode", ["sync", "queue"])
 def test_os_exit_loses_nothing_before_the_last_error(tmp_path: Path, mode: str) -> None:
     """`os._exit` runs no clean-up: without a queue nothing is lost, with one what came last."""
