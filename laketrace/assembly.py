@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 S = TypeVar("S")
+_SETTLE_SECONDS = 10.0
 AT_EXIT_SECONDS = 30.0  # for what asked to run at the end, after all queues are written
 
 
@@ -159,6 +160,9 @@ class Assembly:
         self.config = config
         self._follow()
         old = [handler for handler in self.engine.handlers.values() if handler.own]
+        for handler in old:  # what waits goes where it was meant to, in the form that it has
+            if handler.sink.local:
+                handler.settle(_SETTLE_SECONDS)
         new = self._own_handlers(old)
         self.engine.replace(old, new)
         for handler in new:
