@@ -173,10 +173,10 @@ def test_no_thread_without_a_job_and_one_with_many():
         before = len(os.listdir("/proc/self/task"))
         for number in range(50):
             janitor.submit(str(number), lambda: None)
-        janitor.wait(None, 30)
+        janitor.wait(None, 120)
         print(before, len(os.listdir("/proc/self/task")))
         janitor.submit("name", lambda: print(threading.current_thread().name))
-        janitor.wait(None, 30)
+        janitor.wait(None, 120)
     """)
 
     assert (result.stdout, result.stderr) == ("1 2\nlaketrace-janitor\n", "")
@@ -284,7 +284,7 @@ def test_jobs_submitted_at_exit_are_done_by_who_waits(earlier):
         {earlier}
         def at_exit():
             janitor.submit("/logs", lambda: print("compressed"))
-            print(janitor.wait("/logs", 30))
+            print(janitor.wait("/logs", 120))
         atexit.register(at_exit)
     """)
 

@@ -19,6 +19,7 @@ LIMITS = (
     ("laketrace.runtime.signals", "PATIENCE", 60.0),
     ("laketrace.core.chain", "_JVM_SECONDS", 60.0),
     ("laketrace.files.logfile", "PATIENCE", 60.0),
+    ("laketrace.monitor.memory", "_PATIENCE", 120.0),
     ("laketrace.pipeline.observed", "_SETTLED_SECONDS", 20.0),
     ("laketrace.pipeline.observed", "_BUS_MS", 20_000),
 )
