@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from contextlib import AbstractContextManager, nullcontext
 
-from laketrace.cli.places import find_logs
+from laketrace.cli.places import find_logs, stems_in
 from laketrace.cli.terminal import (
     DONE,
     FAILED,
@@ -110,6 +111,7 @@ def _moving(bar: Progress, directory: str, config: LakeTraceConfig) -> AbstractC
 
 
 def _upload(directory: str, config: LakeTraceConfig, out: Output) -> int:
+    empty = not stems_in(directory)
     with progress("uploading") as bar, _moving(bar, directory, config):
         report = upload(
             directory,
@@ -123,6 +125,12 @@ def _upload(directory: str, config: LakeTraceConfig, out: Output) -> int:
         )
     for line in str(report).splitlines():
         out.say(line)
+    if empty:
+        out.say(f"  logs     none in {directory}")
+    if not report.ok:
+        places = [("--target", report.target), ("--table", report.table)]
+        words = [word for name, place in places if place for word in (name, place)]
+        out.say(f"  more     {shlex.join(['laketrace', 'doctor', *words, directory])}")
     out.document({"ok": report.ok, **report.to_dict()})
     return DONE if report.ok else FAILED
 

@@ -27,7 +27,7 @@ from laketrace.lakehouse.recovery import finish_dead
 from laketrace.lakehouse.report import Failure, UploadReport
 from laketrace.lakehouse.reserve import SEGMENTS, fill
 from laketrace.lakehouse.retry import Deadline, Retry
-from laketrace.lakehouse.source import SegmentGone
+from laketrace.lakehouse.source import SegmentGone, present
 from laketrace.lakehouse.steps import step
 from laketrace.lakehouse.stream import Stream, find_streams
 from laketrace.lakehouse.tables import Table, open_table
@@ -278,7 +278,15 @@ class _News:
     def __init__(self, job: _Job) -> None:
         self.brought: set[str] = set()
         self.rows: dict[str, int] = {}
-        self.sizes = {segment.base: segment.size for segment in job.open}
+        self.sizes = {segment.base: _size(segment) for segment in job.open}
+
+
+def _size(segment: Segment) -> int:
+    """Bytes on disk now, also as the archive that it has become; 0 when it is gone."""
+    try:
+        return present(segment).size
+    except SegmentGone:
+        return 0
 
 
 def _delete(segment: Segment) -> None:

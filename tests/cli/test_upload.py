@@ -96,6 +96,24 @@ def test_a_destination_that_fails_ends_with_1_and_keeps_everything(cli: Cli, log
     assert before <= set(listing(logs))
 
 
+def test_a_failed_upload_says_what_is_in_the_way_and_who_knows_more(cli: Cli, logs: Path) -> None:
+    """A target that is a file is named as one, with the command that looks closer."""
+    blocked = logs.parent / "blocked"
+    blocked.write_text("a file, not a directory")
+
+    said = cli("upload", logs, "--target", blocked / "copies")
+
+    assert f"{blocked} is a file, and a target is a directory. Name another" in said.out
+    assert said.out.endswith(f"  more     laketrace doctor --target {blocked}/copies {logs}\n")
+
+
+def test_a_directory_without_logs_is_said_to_have_none(cli: Cli, tmp_path: Path) -> None:
+    """It is no fault, but whoever mistyped the directory sees it."""
+    said = cli("upload", tmp_path, "--target", tmp_path / "copies")
+
+    assert said.code == 0 and said.out.endswith(f"  logs     none in {tmp_path}\n")
+
+
 def test_one_log_of_a_directory_is_not_what_is_uploaded(cli: Cli, logs: Path) -> None:
     """A file is refused with the directory that would be right."""
     said = cli("upload", logs / "orders.log", "--target", logs.parent / "copies")

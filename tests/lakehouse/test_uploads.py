@@ -18,6 +18,7 @@ from laketrace.files.segment import find_segments, parse_segment, read_done
 from laketrace.lakehouse import copies, ledger, upload
 from laketrace.lakehouse.columns import COLUMNS
 from laketrace.lakehouse.source import SegmentFile, SegmentGone
+from laketrace.lakehouse.stream import find_streams
 from laketrace.lakehouse.tables import delta_rs
 from tests.lakehouse.logs import (
     STREAM,
@@ -229,6 +230,24 @@ def test_a_segment_compressed_between_two_tries_is_sent_as_planned(log, target, 
 
     assert report.ok, report
     assert copies_in(target) == log.files
+
+
+def test_a_segment_compressed_since_it_was_listed_counts_with_its_bytes(log, target, monkeypatch):
+    """The report has the bytes of the archive, not none."""
+    path = log.add([record(number) for number in range(50)])
+
+    def listed(*arguments, **options):
+        found = find_streams(*arguments, **options)
+        with open(path, "rb") as plain, gzip.open(f"{path}.gz", "wb") as packed:
+            packed.write(plain.read())
+        os.unlink(path)
+        return found
+
+    monkeypatch.setattr("laketrace.lakehouse.uploader.find_streams", listed)
+    report = upload(log.path, target=target)
+
+    assert (report.ok, report.records) == (True, 50)
+    assert report.bytes == os.path.getsize(f"{path}.gz")
 
 
 def test_a_foreign_file_under_the_name_is_left_alone(log, target):

@@ -56,8 +56,18 @@ class DirectoryTarget:
                     return {item.name: item.stat().st_size for item in entries if item.is_file()}
             except FileNotFoundError:
                 return {}
+            except NotADirectoryError:
+                text = f"{self._in_the_way()} is a file, and a target is a directory. Name another"
+                raise NotADirectoryError(20, text) from None
 
         return self._within(work, "listing")
+
+    def _in_the_way(self) -> str:
+        """What is there of the root's own path."""
+        path = self._root
+        while not os.path.lexists(path):
+            path = os.path.dirname(path)
+        return path
 
     def send(self, name: str, source: OpenSource, size: int) -> None:
         """Write a file whole under a name that is new."""
