@@ -182,9 +182,9 @@ def test_memory_of_names_is_bounded():
 def test_long_names_take_linear_time():
     """A megabyte as a field's name is asked about in a moment."""
     for text in ("a_b.", "Aa", "A", "1a", "password", "_", "é"):
-        start = time.process_time()
+        start = time.thread_time()
         Redactor().is_secret(text * (1_000_000 // len(text)))
-        assert time.process_time() - start < 5
+        assert time.thread_time() - start < 5
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -667,7 +667,7 @@ def test_a_megabyte_takes_linear_time(name):
     """Text made to be slow is not: 100 KB took 1.x 14 s, quadratic work here would take minutes."""
     text = HOSTILE[name]
 
-    start = time.process_time()
+    start = time.thread_time()
     BY_FORM.scrub(text)
 
-    assert time.process_time() - start < 5
+    assert time.thread_time() - start < 5

@@ -130,10 +130,10 @@ def test_hostile_text_takes_linear_time(part):
     """100 KB of these took 1.x 14 to 16 s (B12)."""
     text = part * (100_000 // len(part))
 
-    start = time.process_time()
+    start = time.thread_time()
     mask_pii({"note": text})
 
-    assert time.process_time() - start < 2
+    assert time.thread_time() - start < 2
 
 
 def test_fields_to_mask_are_masked_besides_the_usual_names():

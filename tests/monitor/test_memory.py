@@ -193,11 +193,11 @@ def test_long_windows_cost_no_more_than_short_ones(log: Logger) -> None:
     monitor._readings.extend((second, second / 60 * 100) for second in range(24 * 3600))
     memory.now = 24 * 3600
 
-    began = time.process_time()
+    began = time.thread_time()
     slope = monitor._growth({"rss_mb": 24 * 60 * 100.0})
 
     assert slope == pytest.approx(100, 0.01)
-    assert time.process_time() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_source_that_hangs_holds_nobody_up(log: Logger, monkeypatch: pytest.MonkeyPatch) -> None:
