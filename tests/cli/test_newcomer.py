@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.processes import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.extra("build"), pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.slow, pytest.mark.extra("build"), pytest.mark.timeout(1000)]
 
 
 def test_the_command_line_of_the_readme_works(tmp_path: Path) -> None:
