@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from laketrace.core.logger import Logger
     from laketrace.core.record import Record
     from laketrace.core.stats import Stats
-    from laketrace.errors import ConfigError, LakeTraceError, MissingExtraError, UploadError
+    from laketrace.errors import (
+        ConfigError,
+        LakeTraceError,
+        MissingExtraError,
+        MissingLogError,
+        UploadError,
+    )
     from laketrace.files.read import read
     from laketrace.lakehouse import upload
     from laketrace.runtime import RuntimeContext, detect_runtime, stop_spark_if_active
@@ -35,6 +41,7 @@ _NAMES = {
     "LakeTraceError": "errors",
     "Logger": "core.logger",
     "MissingExtraError": "errors",
+    "MissingLogError": "errors",
     "Record": "core.record",
     "RuntimeContext": "runtime",
     "Stats": "core.stats",
@@ -57,6 +64,7 @@ __all__ = [
     "LakeTraceError",
     "Logger",
     "MissingExtraError",
+    "MissingLogError",
     "Record",
     "RuntimeContext",
     "Stats",

@@ -3,7 +3,8 @@
 Floor 0. Stands on: nothing.
 
     LakeTraceError
-    ├── ConfigError         also a ValueError: one or more settings are wrong
+    ├── ConfigError         also a ValueError: one or more settings or arguments are wrong
+    ├── MissingLogError     also a FileNotFoundError: there is no log to read
     ├── MissingExtraError   also a ModuleNotFoundError: an optional package is absent
     └── UploadError         also a RuntimeError: a destination refused what was sent
 
@@ -12,9 +13,12 @@ A log call raises none of these: at run time a fault is counted and said once on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
+
+V = TypeVar("V")
+T = TypeVar("T")
 
 
 class LakeTraceError(Exception):
@@ -26,7 +30,7 @@ class LakeTraceError(Exception):
 
 
 class ConfigError(LakeTraceError, ValueError):
-    """One or more settings are wrong; nothing was opened.
+    """One or more settings or arguments are wrong; nothing was opened.
 
     `problems` are lines of the form "setting and value: rule with unit. Way out."
 
@@ -45,12 +49,30 @@ class ConfigError(LakeTraceError, ValueError):
         return type(self), (self.problems,)
 
 
+class MissingLogError(LakeTraceError, FileNotFoundError):
+    """There is no log at the path that `read` was given, or no longer."""
+
+
 class MissingExtraError(LakeTraceError, ModuleNotFoundError):
     """A feature needs a package that is not installed; the text says how to get it."""
 
 
 class UploadError(LakeTraceError, RuntimeError):
     """A destination is wrong, or refused what was sent to it."""
+
+
+def checked(name: str, value: V, check: Callable[[V], T]) -> T:
+    """What `check` makes of an argument; its `ValueError` becomes a `ConfigError` with the name.
+
+    >>> checked("number", "7", int)
+    7
+    """
+    try:
+        return check(value)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError([f"{name}={value!r}: {error}"]) from None
 
 
 def need(module: str, extra: str, what: str) -> Any:

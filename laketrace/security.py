@@ -30,7 +30,7 @@ from laketrace.core.integrity import LogIntegrityVerifier
 from laketrace.core.redact import MASK, Redactor, masked
 from laketrace.core.secretnames import words
 from laketrace.core.values import as_text
-from laketrace.errors import ConfigError, MissingExtraError
+from laketrace.errors import ConfigError, MissingExtraError, checked
 
 __all__ = [
     "DataEncryption",
@@ -55,7 +55,7 @@ class SecurityConfig:
     personal data and keys; fields with the names of secrets are masked in any case. The three
     switches are kept for programs that read them.
 
-    Raises `ValueError` for a pattern that does not compile or matches the empty text.
+    Raises `ConfigError` for a pattern that does not compile or matches the empty text.
 
     >>> config = SecurityConfig(pii_patterns={"account": r"ACC-\\d+"})
     >>> mask_pii({"note": "moved to ACC-4711", "pwd": "x"}, config)
@@ -73,7 +73,9 @@ class SecurityConfig:
         self.enable_pii_masking = enable_pii_masking
         self.pii_patterns = dict(pii_patterns or {})
         self.safe_mode = safe_mode
-        self.redactor = _redactor(self.pii_patterns, ())
+        self.redactor = checked(
+            "pii_patterns", self.pii_patterns, lambda patterns: _redactor(patterns, ())
+        )
 
 
 def _redactor(patterns: Mapping[str, str], names: Iterable[str]) -> Redactor:
@@ -324,14 +326,13 @@ class DataEncryption:
     def decrypt_field(self, encrypted_value: str) -> str:
         """The text that was encrypted.
 
-        Raises `ValueError` when it was encrypted with another key or was changed.
+        Raises `ConfigError` when it was encrypted with another key or was changed.
         """
         try:
             decrypted: bytes = self._fernet.decrypt(encrypted_value.encode())
         except Exception as error:  # InvalidToken has no text of its own
-            raise ValueError(
-                f"not decrypted: another key or a changed text ({type(error).__name__})"
-            ) from None
+            problem = f"not decrypted: another key or a changed text ({type(error).__name__})"
+            raise ConfigError([f"encrypted_value: {problem}"]) from None
         return decrypted.decode()
 
     def encrypt_record(

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from laketrace import setup
 from laketrace.core.logger import Logger
 from laketrace.core.records import Records
-from laketrace.errors import LakeTraceError
+from laketrace.errors import ConfigError, LakeTraceError
 
 __all__ = ["ManualClock", "Records", "SinkError", "examine_sink"]
 
@@ -71,7 +71,8 @@ class ManualClock:
 
 def _ns(at: datetime) -> int:
     if at.tzinfo is None:
-        raise ValueError(f"{at!r} has no time zone. Use datetime(..., tzinfo=timezone.utc).")
+        problem = "has no time zone. Use datetime(..., tzinfo=timezone.utc)."
+        raise ConfigError([f"at={at!r}: {at!r} {problem}"])
     epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
     return (at - epoch) // timedelta(microseconds=1) * 1000
 

@@ -1,7 +1,7 @@
 """The engine of one logger name: its handlers, its level, and the making of lines.
 
 Floor 1. Stands on: core.encode, core.fork, core.handler, core.levels, core.limit, core.making,
-core.notice, core.queue, core.record, core.stats.
+core.notice, core.queue, core.record, core.stats, errors.
 
 For each level the engine keeps a `Plan`: the ready-made head of a JSON line and the writers that
 take it. `Logger` writes along the plan; where there is none (a filter, formatter, enricher or
@@ -29,6 +29,7 @@ from laketrace.core.notice import cause, say
 from laketrace.core.queue import Line
 from laketrace.core.record import Record, Source
 from laketrace.core.stats import Counter, Stats
+from laketrace.errors import ConfigError
 
 Writer = Callable[[Line, int], None]
 SILENT = 1000  # a threshold that no level reaches
@@ -148,13 +149,14 @@ class Engine:
     def remove(self, number: int, timeout: float = 10.0) -> None:
         """Stop delivering to a handler, settle and close it; its accounts stay.
 
-        Raises `ValueError` for an id that is not there.
+        Raises `ConfigError` for an id that is not there.
         """
         with self._lock:
             handler = self.handlers.get(number)
             if handler is None:
                 known = ", ".join(map(str, self.handlers)) or "none"
-                raise ValueError(f"there is no handler {number!r}. Handlers now: {known}.")
+                problem = f"there is no handler {number!r}. Handlers now: {known}."
+                raise ConfigError([f"number={number!r}: {problem}"])
             self.handlers = {key: value for key, value in self.handlers.items() if key != number}
             self.refresh()
         self._retire(handler, timeout)

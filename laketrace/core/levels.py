@@ -1,6 +1,6 @@
 """Severity levels: the seven everybody knows, and those that users register.
 
-Floor 1. Stands on: nothing.
+Floor 1. Stands on: errors.
 
 A `Level` is a `str`, so that `record.level in ("ERROR", "CRITICAL")` reads as it should, and
 knows its number. The table lives for the process: forked children have it, and registering
@@ -8,6 +8,8 @@ is safe from any thread because one dict assignment publishes a level.
 """
 
 from __future__ import annotations
+
+from laketrace.errors import ConfigError
 
 
 class Level(str):
@@ -59,7 +61,7 @@ def add_level(name: str, no: int) -> Level:
     `name` is a word (letters, digits, `_`, `-`), kept in capitals; `no` is 1 to 99, where a
     higher number is more severe. Registering the same pair again is allowed.
 
-    Raises `ValueError` when the name or number is unusable, or the name is already taken
+    Raises `ConfigError` when the name or number is unusable, or the name is already taken
     with another number.
 
     >>> add_level("AUDIT", 35).no
@@ -67,14 +69,17 @@ def add_level(name: str, no: int) -> Level:
     """
     key = name.upper() if isinstance(name, str) else ""
     if not key or not key.replace("_", "").replace("-", "").isalnum():
-        raise ValueError(f"{name!r} is not the name of a level. Use letters, digits, '_' and '-'.")
+        problem = "is not the name of a level. Use letters, digits, '_' and '-'."
+        raise ConfigError([f"name={name!r}: {name!r} {problem}"])
     if isinstance(no, bool) or not isinstance(no, int) or not 1 <= no <= 99:
-        raise ValueError(f"{no!r} is not the number of a level. Use 1 to 99; ERROR is 40.")
+        raise ConfigError([f"no={no!r}: not the number of a level. Use 1 to 99; ERROR is 40."])
     if key in _ALIASES:
-        raise ValueError(f"{key} already means {_ALIASES[key]}. Choose another name.")
+        taken = f"{key} already means {_ALIASES[key]}. Choose another name."
+        raise ConfigError([f"name={name!r}: {taken}"])
     known = _levels.get(key)
     if known is not None and known.no != no:
-        raise ValueError(f"{key} is already level {known.no}. Choose another name.")
+        taken = f"{key} is already level {known.no}. Choose another name."
+        raise ConfigError([f"name={name!r}: {taken}"])
     return known or _levels.setdefault(key, Level(key, no))
 
 

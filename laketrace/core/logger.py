@@ -1,7 +1,8 @@
 """What a user holds: a logger, with its fields.
 
 Floor 1. Stands on: annexes, core.catching, core.clean, core.context, core.encode, core.engine,
-core.handler, core.levels, core.making, core.record, core.stats, core.timestamp, core.values.
+core.handler, core.levels, core.making, core.record, core.stats, core.timestamp, core.values,
+errors.
 
 A `Logger` is small: a reference to the engine of its name and the fields bound to it, encoded
 once. `bind`, `opt` and `patch` return another one over the same engine. Loggers pickle by name.
@@ -38,6 +39,7 @@ from laketrace.core.record import RESERVED
 from laketrace.core.stats import Stats
 from laketrace.core.timestamp import iso
 from laketrace.core.values import as_text
+from laketrace.errors import checked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,7 +167,7 @@ class Logger(Added):
 
         Unless `mask_sensitive` is False, personal data in values is masked as with `mask_pii`.
         """
-        fields: dict[str, Any] = dict(data or {})
+        fields = dict(data if isinstance(data, Mapping) else {"data": data} if data else {})
         if mask_sensitive:
             fields = masked(fields)
         self.log(level, message, **{str(key): value for key, value in fields.items()})
@@ -228,11 +230,10 @@ class Logger(Added):
         `exception` is True (the one being handled) or an exception; with `lazy`, arguments and
         fields that are callable are called, and only if a handler takes the record.
         """
-        options = self._options._replace(
-            depth=self._options.depth + depth,
-            exception=exception if exception is not None else self._options.exception,
-            lazy=lazy or self._options.lazy,
-        )
+        before = self._options
+        exception = before.exception if exception is None else exception
+        depth, lazy = before.depth + depth, before.lazy or lazy
+        options = before._replace(depth=depth, exception=exception, lazy=lazy)
         return Logger.over(self._engine, self._bound, options, self._setup)
 
     def patch(self, enricher: Patch) -> Logger:
@@ -298,7 +299,7 @@ class Logger(Added):
     def remove(self, number: int | None = None) -> None:
         """Remove a handler by its id, or all of them; what it has taken is written first.
 
-        Raises `ValueError` for an id that is not there.
+        Raises `ConfigError` for an id that is not there.
         """
         for item in list(self._engine.handlers) if number is None else [number]:
             self._engine.remove(item)
@@ -309,12 +310,12 @@ class Logger(Added):
         return MappingProxyType(self._engine.handlers)
 
     def set_level(self, level: str | int) -> None:
-        """Change the level of this name's own handlers; raises `ValueError` for an unknown one."""
-        self._engine.set_level(get_level(level))
+        """Change the level of this name's own handlers; raises `ConfigError` for an unknown one."""
+        self._engine.set_level(checked("level", level, get_level))
 
     def is_enabled_for(self, level: str | int) -> bool:
         """Whether a record of this level would be emitted."""
-        return self._engine.threshold <= get_level(level).no
+        return self._engine.threshold <= checked("level", level, get_level).no
 
     # -- accounts and end ---------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Records that were kept, as objects that can be asked.
 
-Floor 1. Stands on: core.levels, core.record.
+Floor 1. Stands on: core.levels, core.record, errors.
 
 Threads: `Records` may be filled from any; read it when they are done.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from laketrace.core.levels import get_level
 from laketrace.core.record import Message, Record
+from laketrace.errors import checked
 
 
 class Records(list[Record]):
@@ -39,8 +40,8 @@ class Records(list[Record]):
         return [record.message for record in self]
 
     def at(self, level: str | int) -> Records:
-        """The records of this level. Raises `ValueError` for an unknown one."""
-        wanted = get_level(level).no
+        """The records of this level. Raises `ConfigError` for an unknown one."""
+        wanted = checked("level", level, get_level).no
         return Records(record for record in self if record.level.no == wanted)
 
     def having(self, /, **fields: Any) -> Records:

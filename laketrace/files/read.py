@@ -1,6 +1,6 @@
 """Reading back: every record of a log, in order, and a list of what was no record.
 
-Floor 2. Stands on: files.compression, files.segment.
+Floor 2. Stands on: errors, files.compression, files.segment.
 
 Memory is bounded by the longest line. A log may be written, rotated and compressed while it is
 read: a file is found again under its new name, and no segment is passed over. What retention has
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from time import strptime
 from typing import IO, Any, NamedTuple
 
+from laketrace.errors import MissingLogError
 from laketrace.files.segment import (
     ARCHIVES,
     Key,
@@ -120,7 +121,7 @@ def read(path: str | os.PathLike[str]) -> Records:
     its segments and archives first) or a segment. Lines that are no JSON object are not yielded;
     they are listed in the iterator's `torn` (file, offset, bytes) as reading gets to them.
 
-    Raises `FileNotFoundError` when there is nothing at `path`.
+    Raises `MissingLogError`, a `FileNotFoundError`, when there is nothing at `path`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -132,7 +133,7 @@ def read(path: str | os.PathLike[str]) -> Records:
     """
     text = os.fspath(path)
     if not os.path.exists(text) and not any(_files(*log) for log in _logs(text)):
-        raise FileNotFoundError(2, "there is no log here", text)
+        raise MissingLogError(2, "there is no log here", text)
     return Records(text)
 
 
@@ -178,7 +179,7 @@ def _open(path: str) -> IO[bytes]:
             return open_archive(name)
         except FileNotFoundError:
             continue
-    raise FileNotFoundError(2, "the file went away while it was read", path)
+    raise MissingLogError(2, "the file went away while it was read", path)
 
 
 def parse_record(line: bytes) -> dict[str, Any] | None:

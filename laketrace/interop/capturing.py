@@ -1,6 +1,6 @@
 """One call takes in what a program says elsewhere: logging, warnings, uncaught exceptions.
 
-Floor 6. Stands on: core.levels, core.logger, core.record, interop.logging_in.
+Floor 6. Stands on: core.levels, core.logger, core.record, errors, interop.logging_in.
 
 Each hook does its work and then calls the one that was there before, so that everything is still
 shown where it was (but `logging` no longer prints on stderr for want of a handler). `capture` for
@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from laketrace.core.levels import get_level
 from laketrace.core.logger import Logger
 from laketrace.core.record import Record
+from laketrace.errors import checked
 from laketrace.interop.logging_in import LakeTraceHandler
 
 _lock = threading.RLock()
@@ -49,7 +50,7 @@ def capture(
     handlers show what they showed before, and py4j stays at WARNING unless it was given a level.
 
     Returns a handle with `close()`, also a context manager. Called again for the same logger it
-    replaces the first one. Raises `ValueError` for an unknown level.
+    replaces the first one. Raises `ConfigError` for an unknown level.
 
     >>> import laketrace
     >>> log = laketrace.get_logger("captured", log_dir=None, stdout=False)
@@ -61,7 +62,7 @@ def capture(
     ['connected']
     >>> log.close()
     """
-    least = get_level(log.config["level"] if level is None else level).no
+    least = checked("level", log.config["level"] if level is None else level, get_level).no
     with _lock:
         former = _captures.pop(log.name, None)
         if former is not None:

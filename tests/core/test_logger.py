@@ -8,15 +8,17 @@ import io
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import laketrace
-from laketrace import ConfigError, Logger, get_logger
+from laketrace import ConfigError, LakeTraceError, Logger, get_logger
 from laketrace.core.levels import Level
+from laketrace.interop import capture
+from laketrace.security import SecurityConfig
 
 STANDARD = [
     *("timestamp", "level", "message", "logger_name", "hostname", "pid"),
@@ -570,6 +572,38 @@ def test_removing_a_handler_that_is_not_there_says_which_are(log: Logger) -> Non
     """The error names the id and the handlers that exist."""
     with pytest.raises(ValueError, match=r"there is no handler 99\. Handlers now: 1"):
         log.remove(99)
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda log: log.set_level("loud"), "level='loud': 'loud' is not a level. Use one of"),
+        (lambda log: log.is_enabled_for(1000), "level=1000: 1000 is not a level"),
+        (lambda log: log.remove(99), "number=99: there is no handler 99. Handlers now: 1."),
+        (lambda log: laketrace.add_level("INFO", 21), "name='INFO': INFO is already level 20."),
+        (lambda log: laketrace.add_level("WARN", 30), "name='WARN': WARN already means WARNING."),
+        (lambda log: laketrace.add_level("LOUD", 0), "no=0: not the number of a level."),
+        (lambda log: laketrace.add_level("a b", 3), "name='a b': 'a b' is not the name of a level"),
+        (lambda log: capture(log, level="loud"), "level='loud': 'loud' is not a level."),
+        (lambda log: SecurityConfig(pii_patterns={"a": "("}), "is not a regular expression"),
+    ],
+)
+def test_every_error_is_a_laketrace_error_and_the_one_expected(
+    ask: Callable[[Logger], object], said: str, log: Logger
+) -> None:
+    """One `except LakeTraceError` catches all; `except ValueError` does what it did in 1.x."""
+    with pytest.raises(LakeTraceError) as caught:
+        ask(log)
+
+    assert isinstance(caught.value, ValueError)
+    assert said in str(caught.value)
+
+
+def test_data_that_is_no_mapping_is_a_field(log: Logger) -> None:
+    """A log call does not raise, whatever it is given."""
+    log.log_structured("loaded", data=[1, 2])
+
+    assert lines(log)[0]["data"] == [1, 2]
 
 
 def test_a_sink_that_raises_is_counted_and_said_once(

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from laketrace import LakeTraceError
 from laketrace.files.read import last_lines, read
 
 
@@ -17,8 +18,11 @@ def test_a_directory_without_logs_has_no_records(tmp_path):
 
 def test_where_nothing_is_nothing_can_be_read(tmp_path):
     """A path that does not exist is a mistake and says so."""
-    with pytest.raises(FileNotFoundError, match="there is no log here"):
+    with pytest.raises(FileNotFoundError, match="there is no log here") as caught:
         read(tmp_path / "logs")
+
+    assert isinstance(caught.value, LakeTraceError)
+    assert caught.value.filename == str(tmp_path / "logs")
 
 
 def test_brackets_without_end_are_no_record(tmp_path):
