@@ -115,10 +115,17 @@ def batch(df, _):
     with open(target, "w") as file:
         file.write(repr(laketrace.runtime.is_executor()))
 
-query = (
+writer = (
     spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 3).load()
-    .writeStream.foreachBatch(batch).trigger(once=True).start()
+    .writeStream.foreachBatch(batch).trigger(once=True)
 )
+for tries_left in range(5, -1, -1):  # Spark gives such a process 10 s, too few on a busy machine
+    try:
+        query = writer.start()
+        break
+    except Exception as error:
+        if not tries_left or "Python worker failed to connect back" not in str(error):
+            raise
 query.awaitTermination()
 report["foreach_batch"] = open(target).read()
 

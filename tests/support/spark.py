@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -182,13 +182,36 @@ def _classic_session(master: str) -> Iterator[SparkSession]:
 
 def _connect_session(port: int) -> Iterator[SparkSession]:
     from pyspark.sql.connect.session import SparkSession as Client
+    from pyspark.sql.connect.streaming.readwriter import DataStreamWriter
 
-    session = Client.builder.remote(f"sc://127.0.0.1:{port}").create()
-    OPEN.append(session)
-    yield session
-    if session in OPEN:
-        OPEN.remove(session)
-        session.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        start = _started_again(DataStreamWriter._start_internal)
+        patch.setattr(DataStreamWriter, "_start_internal", start)
+        session = Client.builder.remote(f"sc://127.0.0.1:{port}").create()
+        OPEN.append(session)
+        yield session
+        if session in OPEN:
+            OPEN.remove(session)
+            session.stop()
+
+
+def _started_again(start: Callable[..., Any]) -> Callable[..., Any]:
+    """`start`, again where Spark has given the process of a `foreachBatch` up.
+
+    It waits 10 seconds for that, which no setting makes longer, and a busy machine may need more.
+    Nothing has begun then.
+    """
+
+    def started(*arguments: Any, **options: Any) -> Any:
+        for _ in range(5):
+            try:
+                return start(*arguments, **options)
+            except Exception as error:
+                if "Python worker failed to connect back" not in str(error):
+                    raise
+        return start(*arguments, **options)
+
+    return started
 
 
 def _pyspark_version() -> str:
