@@ -47,7 +47,7 @@ def test_every_line_of_a_contender_is_in_its_file(name: str, no_noise_filter: No
     _need(name)
 
     result = in_fresh_process(
-        sync_json.one_process, name=name, blocks=2, block_seconds=0.002, patience=30
+        sync_json.one_process, name=name, blocks=2, block_seconds=0.002, patience=240
     )
 
     assert result["bytes"] > len("table loaded")
