@@ -201,7 +201,7 @@ def _opened(segment: Segment, form: str) -> BinaryIO:
         return open(plain + form, "rb")
     except FileNotFoundError:
         if form:
-            raise SegmentGone(2, "the segment is gone", segment.path) from None
+            raise SegmentGone(segment.path) from None
         return io.BufferedReader(_Unpacked(segment))
 
 

@@ -102,6 +102,9 @@ _SECRETS = re.compile(
     r"|credential|x-amz-[a-z-]+|authorization)(\"?\s*[=:]\s*\"?)[^\s&\",;<>]+"
 )
 _LONGEST_REASON = 400
+# What a store answers, as S3, Azure and Google write it; the rest is the request around it.
+_ANSWER = re.compile(r"<Code>([^<]+)</Code>\s*<Message>([^<]*)</Message>")
+_STATUS = re.compile(r"status code\W+(\d{3})\b")
 
 
 def reason_of(error: BaseException, store: Mapping[str, str]) -> str:
@@ -109,6 +112,9 @@ def reason_of(error: BaseException, store: Mapping[str, str]) -> str:
 
     >>> reason_of(OSError("PUT http://x?sig=abc refused"), {})
     'OSError: PUT http://x?sig=*** refused'
+    >>> text = "status code: 403 Forbidden: <Error><Code>AccessDenied</Code><Message>No.</Message>"
+    >>> reason_of(OSError(text), {})
+    'OSError: AccessDenied: No. (403)'
     """
     text = str(error).partition("Debug source:")[0]
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
@@ -116,6 +122,10 @@ def reason_of(error: BaseException, store: Mapping[str, str]) -> str:
         if len(value) >= 6:
             text = text.replace(value, "***")
     text = _SECRETS.sub(r"\1\2***", " ".join(text.split()))
+    answer, status = _ANSWER.search(text), _STATUS.search(text)
+    if answer is not None:
+        message = answer[2].partition(" RequestId:")[0]  # Azure's
+        text = f"{answer[1]}: {message}" + (f" ({status[1]})" if status else "")
     if len(text) > _LONGEST_REASON and not isinstance(error, LakeTraceError):
         text = f"{text[: _LONGEST_REASON - 3]}..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

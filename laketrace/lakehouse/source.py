@@ -33,6 +33,10 @@ except ImportError:  # Windows
 class SegmentGone(FileNotFoundError):
     """A segment was removed while it was being uploaded."""
 
+    def __init__(self, path: str) -> None:
+        text = "the segment is gone; retention waits only where the settings have a destination"
+        super().__init__(2, text, path)
+
 
 class Block(NamedTuple):
     """Whole lines; or, when `torn`, a piece of one that is too long for a record."""
@@ -68,7 +72,7 @@ class SegmentFile:
             except Exception as error:  # a zip archive is looked into when it is opened
                 self._note(error)
                 return
-        raise SegmentGone(2, "the segment is gone", segment.path)
+        raise SegmentGone(segment.path)
 
     def __enter__(self) -> SegmentFile:
         return self
@@ -116,7 +120,7 @@ def present(segment: Segment) -> Segment:
     for suffix in ("", *(ARCHIVES if not segment.suffix else ())):
         if os.path.exists(segment.path + suffix):
             return segment._replace(path=segment.path + suffix, suffix=segment.suffix or suffix)
-    raise SegmentGone(2, "the segment is gone", segment.path)
+    raise SegmentGone(segment.path)
 
 
 def read_blocks(file: SegmentFile, first: int = 0, end: int | None = None) -> Iterator[Block]:
