@@ -58,9 +58,9 @@ class Holding:
         self._was_open = False
 
     def inherit(self, other: Holding) -> None:
-        """Take over the stem that `other` has, if it is the one that is wanted here."""
-        if (other.log_dir, other.stem) == (self.log_dir, self.stem):
-            self.last = other.last
+        """Take over the stem that `other` has, if it is one that is wanted here."""
+        if (other.log_dir, other._root) == (self.log_dir, self._root):
+            self.stem, self.last = other.stem, other.last  # in a forked child no longer the root
             self._owner, other._owner = other._owner, None
 
     @property

@@ -289,6 +289,22 @@ def work_by_name(folder: str, first: int) -> tuple[int, int, int]:
     return work(get_logger("proof", log_dir=folder, stdout=False), first)
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["after its first record", "before it"])
+def test_other_settings_leave_a_forked_child_its_file(tmp_path: Path, first: bool) -> None:
+    """A child that calls `get_logger` with other settings goes on in its own file."""
+    log = make_log(tmp_path)
+    log.info("parent", n=0)
+
+    def child() -> None:
+        if first:
+            log.info("child", n=1)
+        make_log(tmp_path, level="DEBUG").debug("child", n=2)
+
+    assert in_child(child) == 0
+    (own,) = (path for path in tmp_path.glob("proof.*.log"))
+    assert own.read_text("utf-8").count('"child"') == (2 if first else 1)
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 @pytest.mark.parametrize("enqueue", [False, True], ids=["sync", "queue"])
