@@ -174,7 +174,7 @@ def test_a_reader_that_has_enough_is_no_error(logs: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": ROOT}
 
     done = subprocess.run(
-        ["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60
+        ["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=240
     )
 
     assert done.stdout.splitlines()[1:] == ["0"] and done.stderr == ""
@@ -207,7 +207,7 @@ def test_a_bar_is_drawn_on_stderr_and_leaves_stdout_alone(
     ) as process:  # fmt: skip
         os.close(follower)
         seen = b"".join(pieces(leader))
-        out, _ = process.communicate(timeout=60)  # little enough to have waited in the pipe
+        out, _ = process.communicate(timeout=240)  # little enough to have waited in the pipe
     os.close(leader)
 
     assert process.returncode == 0 and drawn in seen
