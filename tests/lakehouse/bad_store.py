@@ -58,7 +58,7 @@ class BadStore:
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return
-                upstream = http.client.HTTPConnection(parts.netloc, timeout=60)
+                upstream = http.client.HTTPConnection(parts.netloc, timeout=240)
                 upstream.request(self.command, self.path, body, dict(self.headers))
                 answer = upstream.getresponse()
                 data = answer.read()

@@ -33,7 +33,7 @@ def find_interpreters() -> dict[str, str]:
 
 def _answers(path: str, version: str) -> bool:
     try:
-        said = subprocess.run([path, "-c", ASK], capture_output=True, text=True, timeout=30)
+        said = subprocess.run([path, "-c", ASK], capture_output=True, text=True, timeout=240)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return said.returncode == 0 and said.stdout.startswith(f"CPython {version}.")

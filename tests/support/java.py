@@ -47,7 +47,7 @@ def java_home() -> str:
 
 def _major(java: str) -> int:
     try:
-        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=240)
     except (OSError, subprocess.TimeoutExpired):
         return 0
     found = re.search(r'version "(\d+)', said.stderr)

@@ -132,7 +132,7 @@ def spark_connect(spark_environ: dict[str, str]) -> Iterator[SparkSession]:
     finally:
         process.stdin.close()
         process.stdout.close()
-        process.wait(timeout=60)
+        process.wait(timeout=240)
 
 
 @pytest.fixture(scope="session")

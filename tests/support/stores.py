@@ -83,7 +83,7 @@ def s3_bucket(s3_server: Store) -> Place:
 
     name = f"b{uuid.uuid4().hex}"
     asked = urllib.request.Request(f"{s3_server.endpoint}/{name}", method="PUT")
-    urllib.request.urlopen(asked, timeout=30).close()
+    urllib.request.urlopen(asked, timeout=240).close()
     return Place(f"s3://{name}", name, s3_server.options)
 
 
