@@ -42,7 +42,7 @@ log = laketrace.get_logger("job", log_dir=folder, stdout=False, upload_at_exit=F
 def record(number, answers):
     before = log.stats()
     log.info("step", id=number)
-    log.flush()
+    log.flush(120)
     now = log.stats()
     lost = now.failed + sum(now.dropped.values()) > before.failed + sum(before.dropped.values())
     answers.append([number, lost])
