@@ -66,14 +66,18 @@ def upload_logger(
     log: Any,
     target: str | os.PathLike[str] | None = None,
     table: str | os.PathLike[str] | None = None,
-    **changed: Any,
+    *,
+    delete_after: bool | None = None,
+    retries: int | None = None,
+    request_timeout: float | None = None,
+    timeout: float | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> UploadReport:
     """Finish the active file of a logger and bring all that it has written to the lakehouse.
 
     Without `target` and `table` the settings `upload_target` and `upload_table` say where to.
-    `changed` are `delete_after`, `retries`, `request_timeout`, `timeout` and `store` (the
-    store's options) as in `upload`, instead of the settings. The report is also logged, as a
-    record that the next upload takes along.
+    The others are as in `upload`; what is not given is as the settings `upload_<name>` say. The
+    report is also logged, as a record that the next upload takes along.
 
     Raises `ConfigError` when there is no destination or a wrong one, and `MissingExtraError`.
 
@@ -87,7 +91,12 @@ def upload_logger(
     >>> report.ok, report.segments, report.records
     (True, 1, 1)
     """
-    return upload_log(log, target, table, changed)
+    changed = {
+        "delete_after": delete_after, "retries": retries, "request_timeout": request_timeout,
+        "timeout": timeout, "store": options,
+    }  # fmt: skip
+    given = {name: value for name, value in changed.items() if value is not None}
+    return upload_log(log, target, table, given)
 
 
 def upload_log_to_lakehouse(

@@ -78,7 +78,7 @@ def make_options(
                 f"{setting}={value!r}: a time is more than 0 seconds. Use {setting}=30."
             )
     if store is not None and not isinstance(store, Mapping):
-        problems.append("store: options of a store are a dict of names and texts.")
+        problems.append("options: not a dict. Use names and texts, as the store has them.")
     if problems:
         raise ConfigError(problems)
     texts = {str(key): str(value) for key, value in (store or {}).items()}

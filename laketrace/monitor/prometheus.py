@@ -11,12 +11,13 @@ Needs the extra `monitor`.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from laketrace.core.gauges import gauges
-from laketrace.errors import need
+from laketrace.errors import ConfigError, need
 from laketrace.monitor.throughput import timers
 from laketrace.monitor.wellbeing import Looks, waiting
 
@@ -121,6 +122,9 @@ class MetricsServer:
         self._thread = thread
         self.url = f"http://{host}:{server.server_port}/metrics"
 
+    def __repr__(self) -> str:
+        return f"<MetricsServer {self.url}>"
+
     def close(self) -> None:
         """Stop serving."""
         self._server.shutdown()
@@ -137,10 +141,17 @@ class MetricsServer:
 def serve_metrics(log: Logger, port: int = 0, host: str = "127.0.0.1") -> MetricsServer:
     """Serve the metrics of `log` by HTTP, on loopback unless told; port 0 takes a free one.
 
-    Raises `OSError` where the port cannot be had.
+    Raises `ConfigError` for what is no port, and `OSError` where it cannot be had.
     """
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        rule = "a port is a number from 0 to 65535. Use 0 for a free one."
+        raise ConfigError([f"port={port!r}: {rule}"])
     client = need("prometheus_client", "monitor", "laketrace.monitor")
-    server, thread = client.start_http_server(port, addr=host, registry=_registry(log))
+    try:
+        server, thread = client.start_http_server(port, addr=host, registry=_registry(log))
+    except OSError as error:
+        text = f"{error.strerror}: {host}:{port}. Use port=0 for a free one"
+        raise type(error)(error.errno, text) from None
     return MetricsServer(server, thread, host)
 
 
@@ -159,9 +170,15 @@ def metrics_text(log: Logger) -> str:
 
 
 def write_textfile(path: str | os.PathLike[str], log: Logger) -> None:
-    """Write the metrics to a file for the node exporter's textfile collector, whole or not."""
+    """Write the metrics to a file for the node exporter's textfile collector, whole or not.
+
+    Raises `OSError` where that cannot be written, in a directory that is not there for one.
+    """
     client = need("prometheus_client", "monitor", "laketrace.monitor")
-    client.write_to_textfile(os.fspath(path), _registry(log))
+    try:
+        client.write_to_textfile(os.fspath(path), _registry(log))
+    except OSError as error:  # of the temporary file beside it
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def push_metrics(url: str, log: Logger, job: str | None = None, timeout: float = 10.0) -> bool:
@@ -176,7 +193,8 @@ def push_metrics(url: str, log: Logger, job: str | None = None, timeout: float =
     try:
         client.push_to_gateway(url, job=job or log.name, registry=_registry(log), timeout=timeout)
     except Exception as error:
-        text = by_name_and_form().scrub(f"metrics were not pushed to {url}: {error}")
-        say(text, key=f"push {url}")  # an address may hold a password
+        place = re.sub(r"//[^/]*@", "//", url).partition("?")[0]  # a URL may hold a password
+        why = by_name_and_form().scrub(str(error) or type(error).__name__)
+        say(f"metrics were not pushed to {place}: {why}", key=f"push {url}")
         return False
     return True

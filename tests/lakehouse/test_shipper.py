@@ -89,6 +89,21 @@ def test_an_upload_takes_what_was_logged_before_it(make_log, target, tmp_path):
     assert [row["message"] for row in rows_in(str(tmp_path / "table"))] == ["one"]
 
 
+def test_a_logger_uploads_with_the_arguments_of_upload(tmp_path):
+    """`log.upload` takes what `laketrace.upload` takes, and refuses what it does not know."""
+    log = laketrace.get_logger("orders", log_dir=tmp_path / "logs", stdout=False)
+    log.info("x")
+
+    report = log.upload(
+        tmp_path / "copies", delete_after=True, retries=0, request_timeout=5, timeout=9, options={}
+    )
+    with pytest.raises(TypeError, match="tabel"):
+        log.upload(tmp_path / "copies", tabel="t")
+    log.close()
+
+    assert report.ok and report.segments == 1
+
+
 @pytest.mark.parametrize(
     "form", [{}, {"schema": "ecs"}, {"format": "{message}"}, {"enqueue": True}, {"level": "ERROR"}]
 )

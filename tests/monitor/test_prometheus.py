@@ -13,6 +13,7 @@ import pytest
 
 from laketrace import Logger, get_logger
 from laketrace.core.gauges import set_gauge
+from laketrace.errors import ConfigError
 
 pytest.importorskip("prometheus_client")
 pytest.importorskip("datasketches")
@@ -114,6 +115,26 @@ def test_metrics_are_served_on_loopback(log: Logger) -> None:
         urllib.request.urlopen(server.url, timeout=10)
 
 
+def test_a_port_that_cannot_be_had_is_named_with_the_way_out(log: Logger) -> None:
+    """What is no port is a wrong setting; one that is taken says which."""
+    with pytest.raises(ConfigError, match=r"port=99999: a port is a number from 0 to 65535"):
+        serve_metrics(log, port=99999)
+    with serve_metrics(log) as server:
+        port = int(server.url.split(":")[2].partition("/")[0])
+        with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port}\. Use port=0 for a free one"):
+            serve_metrics(log, port)
+
+
+def test_a_textfile_that_cannot_be_written_is_named(log: Logger, tmp_path: Path) -> None:
+    """The error has the path that was given, not that of a temporary file."""
+    path = tmp_path / "none" / "laketrace.prom"
+
+    with pytest.raises(FileNotFoundError) as raised:
+        write_textfile(path, log)
+
+    assert raised.value.filename == str(path)
+
+
 def test_a_textfile_is_written_whole(log: Logger, tmp_path: Path) -> None:
     """For the node exporter's collector."""
     write_textfile(tmp_path / "laketrace.prom", log)
@@ -146,9 +167,11 @@ def test_a_job_that_ends_pushes_its_metrics(
 
     assert pushed and bodies[0][0] == "/metrics/job/orders"
     assert b"laketrace_records_emitted_total" in bodies[0][1]
-    assert push_metrics(url, log) is False and "not pushed" in capsys.readouterr().err
+    assert push_metrics(url, log) is False
+    assert f"metrics were not pushed to {url}: " in capsys.readouterr().err
     assert push_metrics(url.replace("//", "//me:hunter2@"), log) is False
-    assert "hunter2" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"metrics were not pushed to {url}: " in said and "hunter2" not in said
 
 
 def test_health_tells_what_is_wrong_and_forgets_what_has_passed(log: Logger) -> None:

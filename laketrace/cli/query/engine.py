@@ -76,7 +76,10 @@ class Engine:
         need("pyarrow.dataset", "delta", "laketrace query over a Delta table")
         table = open_delta(text)
         if table is None:
-            raise UsageError(f"there is no Delta table at {text}.")
+            raise UsageError(
+                f"there is no Delta table at {text}. Copies of log files are asked where they "
+                "are a directory: mount that place, or copy it."
+            )
         try:
             dataset = table.to_pyarrow_dataset()
         except Exception as error:  # features that delta-rs cannot read, or the store
