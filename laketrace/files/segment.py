@@ -28,6 +28,7 @@ _SEGMENT = re.compile(
     r"(?P<stem>.+)\.log\.(?P<stamp>\d{8}_\d{6})(?:\.(?P<number>\d+))?(?P<suffix>\.[a-z0-9]+)?",
     re.DOTALL,
 )
+_KEY = re.compile(r"(\d{8}_\d{6})(?:\.(\d+))?", re.ASCII)
 _SECOND = re.compile(r"(\.\d+){1,2}")  # what a second process's stem ends with: pid, number
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+=@, ()")
 _MAX_STEM = 150  # bytes; a file system takes 255, and a stamp, a number and a suffix follow
@@ -224,13 +225,15 @@ class JournalLine(NamedTuple):
 
 
 def parse_key(text: str) -> Key:
-    """A key from its text, `20261121_103200.2`.
+    """A key from its text, `20261121_103200.2`; the least one where the text is none.
 
-    >>> parse_key("20261121_103200.2"), parse_key("")
+    A damaged note of the last key must not become a name: it would be that of no segment.
+
+    >>> parse_key("20261121_103200.2"), parse_key("~")
     (('20261121_103200', 2), ('', 0))
     """
-    stamp, _, number = text.partition(".")
-    return stamp, int(number) if number.isdigit() else 0
+    match = _KEY.fullmatch(text)
+    return (match[1], int(match[2] or 0)) if match is not None else ("", 0)
 
 
 def key_text(key: Key) -> str:

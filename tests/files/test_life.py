@@ -260,6 +260,21 @@ def test_a_torn_line_of_brackets_is_repaired_as_any_other(tmp_path: Path) -> Non
     assert others[-1]["message"] == "after"
 
 
+def test_a_damaged_note_of_the_last_key_names_no_segment(tmp_path: Path) -> None:
+    """A lock file with anything in it, as after a loss of power, leaves segments that are found."""
+    with make(tmp_path) as log:
+        log.info("first")
+        log.finish_segment()
+    (tmp_path / ".laketrace" / "life.lock").write_bytes(b"~garbage/\0\xff")
+
+    with make(tmp_path) as log:
+        log.info("second")
+        segment = log.finish_segment()
+
+    assert segment is not None and segment.base in segments(tmp_path)
+    assert messages(tmp_path) == ["first", "second"]
+
+
 def test_close_leaves_the_file_in_its_place_and_the_next_start_goes_on(tmp_path: Path) -> None:
     """A program that starts again writes on in the same file."""
     for text in ("one", "two"):
