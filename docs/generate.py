@@ -56,11 +56,14 @@ Give them to `get_logger` as keywords or as a dict, set `LAKETRACE_<NAME>` in th
 dict, environment, Spark configuration, default. Wrong ones are told all at once, in one
 `ConfigError`, before anything is opened.
 
-`python -c "from laketrace import get_logger; print(dict(get_logger('x').config))"` shows what is in
-force.
+`python -c "from laketrace.config import LakeTraceConfig; print(dict(LakeTraceConfig()))"` shows
+what the environment and the defaults say, `dict(log.config)` what is in force for a logger.
 """
-    rows = "\n".join(f"| [`{row.name}`](#{row.name}) | {row.doc} |" for row in SETTINGS.values())
-    table = f"| setting | |\n|---|---|\n{rows}\n"
+    rows = "\n".join(
+        f"| [`{row.name}`](#{row.name}) | `{row.default!r}` | {row.doc} |"
+        for row in SETTINGS.values()
+    )
+    table = f"| setting | default | what it does |\n|---|---|---|\n{rows}\n"
     return "\n".join([head, table, *(_setting(row) for row in SETTINGS.values())])
 
 

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from laketrace.core.clean import html_text
 from laketrace.errors import MissingExtraError
 
+_HEADS = ("stage", "attempt", "status", "seconds", "metrics")
+_SIDES = ("left", "right", "left", "right", "left", "left")  # of these, and of the timeline
+
 
 class Timing(NamedTuple):
     """One attempt at a stage: when it began and how long it took, in seconds of the run."""
@@ -49,7 +52,7 @@ class Summary(NamedTuple):
         ]
 
     def __str__(self) -> str:
-        rows = [("stage", "attempt", "status", "seconds", "metrics"), *self._rows()]
+        rows = [_HEADS, *self._rows()]
         widths = [max(len(row[index]) for row in rows) for index in range(5)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -88,16 +91,20 @@ class Summary(NamedTuple):
         whole = max(self.seconds, *(item.began + item.seconds for item in self.timings), 1e-9)
         body = "".join(
             "<tr>"
-            + "".join(f"<td>{html_text(cell)}</td>" for cell in row)
+            + "".join(
+                f"<td style='text-align:{side}'>{html_text(cell)}</td>"
+                for side, cell in zip(_SIDES, row, strict=False)
+            )
             + f"<td style='width:16em'>{_bar(item, whole)}</td></tr>"
             for row, item in zip(self._rows(), self.timings, strict=True)
         )
         head = "".join(
-            f"<th>{name}</th>"
-            for name in ("stage", "attempt", "status", "seconds", "metrics", "timeline")
+            f"<th style='text-align:{side}'>{name}</th>"
+            for side, name in zip(_SIDES, (*_HEADS, "timeline"), strict=True)
         )
         title = html_text(f"run {self.name}: {self.status}, {self.seconds:.3f} s")
-        return f"<table><caption>{title}</caption><tr>{head}</tr>{body}</table>"
+        caption = f"<caption style='text-align:left;font-weight:bold'>{title}</caption>"
+        return f"<table cellpadding='4'>{caption}<tr>{head}</tr>{body}</table>"
 
 
 def _bar(item: Timing, whole: float) -> str:
