@@ -324,6 +324,12 @@ class Assembly:
                 return handler.sink
         return None
 
+    def restore_files(self) -> None:
+        """Save what is in files that were deleted, at the end of the process."""
+        for handler in self.engine.handlers.values():
+            if isinstance(handler.sink, FileSink):
+                handler.sink.restore()
+
     def close(self) -> None:
         """`Logger.close`."""
         self._on_close(self)

@@ -189,6 +189,8 @@ def _at_exit() -> None:
         for setup in setups:
             end = started + setup.config.checked("close_timeout")
             setup.engine.drain_at_exit(max(0.0, end - time.monotonic()), local)
+    for setup in setups:
+        setup.restore_files()
     end = time.monotonic() + AT_EXIT_SECONDS
     for setup in setups:
         setup.engine.run_closing(max(0.0, end - time.monotonic()))

@@ -245,6 +245,27 @@ class LogFile:
             found = Finding("file_reopened", f"the active file was {state}", fields)
             self._holding.findings.append(found)
 
+    def restore(self) -> None:
+        """Save what a deleted file holds, at the end of a process that does not close its logs.
+
+        Where its directory is gone too, somebody has tidied up, and the end brings nothing back.
+        """
+        taken = False
+        try:
+            taken = self._lock.acquire(timeout=PATIENCE)
+            is_there = os.path.isdir(os.path.dirname(self.path))
+            if taken and is_there and not self._turning and not self._closed:
+                self._restore()
+        except OSError as error:
+            say(f"cannot restore {self.path}: {error}", key=f"write {self.path}")
+        finally:
+            if taken:
+                self._lock.release()
+
+    def _restore(self) -> None:
+        if self._file.descriptor >= 0 and self._file.state() == "deleted":
+            self._reopen(self._clock())
+
     # -- rotation -----------------------------------------------------------------------------
 
     def _rotate(self, ns: int) -> Segment | None:

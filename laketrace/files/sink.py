@@ -331,8 +331,7 @@ class FileSink(LogFile):
         self._file, self._aside, self._turning = file, None, False
         try:
             self._turn([], self._clock(), self.accounts)
-            if self._file.descriptor >= 0 and self._file.state() == "deleted":
-                self._reopen(self._clock())
+            self._restore()
         except OSError as error:
             say(f"cannot restore {self.path}: {error}", key=f"write {self.path}")
         self._go_on(no_file())

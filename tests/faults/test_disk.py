@@ -25,6 +25,7 @@ from tests.faults.proof import (
     make_log,
     numbers_of,
     records_of,
+    run_program,
     start_again,
 )
 from tests.support.faults import FullDisk, RefusingMount
@@ -194,6 +195,27 @@ def test_what_happens_to_the_active_file_is_noticed_and_nothing_is_lost(
         assert [record["event"] for record in told] == ["file_reopened"]
     stats = log.stats()
     assert is_balanced(stats) and (stats.failed, stats.queued) == (0, 0)
+
+
+DELETER = """
+import os, shutil, sys
+from laketrace import get_logger
+folder, mode, what = sys.argv[1:]
+log = get_logger("proof", log_dir=folder, stdout=False, enqueue=mode == "queue")
+log.error("row", n=0)
+os.unlink(log.log_file_path) if what == "file" else shutil.rmtree(folder)
+log.info("row", n=1)
+"""
+
+
+@pytest.mark.parametrize("mode", ["sync", "queue"])
+def test_an_exit_saves_what_is_in_a_deleted_file(tmp_path: Path, mode: str) -> None:
+    """A program that ends before it has noticed loses nothing; a deleted folder stays deleted."""
+    run_program(DELETER, tmp_path / "kept", mode, "file")
+    run_program(DELETER, tmp_path / "tidied", mode, "folder")
+
+    assert numbers_of(tmp_path / "kept") == [0, 1]
+    assert not (tmp_path / "tidied").exists()
 
 
 def test_a_directory_put_in_the_place_of_the_active_file(tmp_path: Path) -> None:
