@@ -16,7 +16,8 @@ import logging as logging_module
 import sys
 import threading
 import warnings as warnings_module
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -148,9 +149,10 @@ class Capture:
         """A notebook cell has ended, perhaps by an exception."""
         error = getattr(result, "error_in_exec", None) or getattr(result, "error_before_exec", None)
         if error is not None and not isinstance(error, SystemExit):
-            self._uncaught(
-                "uncaught exception in a cell", error, "ERROR", event="uncaught_exception"
-            )
+            with _from_the_cell(error):
+                self._uncaught(
+                    "uncaught exception in a cell", error, "ERROR", event="uncaught_exception"
+                )
 
     def _uncaught(
         self, message: str, error: BaseException | None, level: str, **fields: Any
@@ -179,6 +181,19 @@ class Capture:
         self.log.patch(where).warning(
             str(message), event="warning", category=getattr(category, "__name__", str(category))
         )
+
+
+@contextmanager
+def _from_the_cell(error: BaseException) -> Iterator[None]:
+    """For the block, the traceback begins in the cell, without what IPython does around it."""
+    whole = trace = error.__traceback__
+    while trace and trace.tb_frame.f_globals.get("__name__", "").startswith("IPython."):
+        trace = trace.tb_next
+    error.__traceback__ = trace or whole
+    try:
+        yield
+    finally:
+        error.__traceback__ = whole
 
 
 def _raised_at(error: BaseException | None) -> tuple[str | None, int | None, str | None, str]:

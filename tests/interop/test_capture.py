@@ -306,7 +306,9 @@ def test_a_real_shell_logs_the_exception_and_shows_it_as_ever(tmp_path):
     )
 
     assert done.stdout.count("ZeroDivisionError") >= 1
-    assert (tmp_path / "cell.log").read_text().count("uncaught exception in a cell") == 1
+    text = (tmp_path / "cell.log").read_text()
+    assert text.count("uncaught exception in a cell") == 1
+    assert "interactiveshell" not in text
 
 
 def test_a_dying_program_leaves_its_last_record_and_its_traceback(tmp_path):
