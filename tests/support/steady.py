@@ -3,13 +3,14 @@
 Patience: a job must not wait long for a platform that hangs, so LakeTrace gives up after a second
 or two; a machine that runs ten other things may not answer in that time. A test that is about such
 a limit sets its own. Memory: what a process keeps for good (levels of its own, what it has said on
-stderr) is of one test only. Chance: the examples of a property are the same in each run; the
-search for new ones is `pytest --hypothesis-profile=default`.
+stderr, the last value of each metric) is of one test only. Chance: the examples of a property are
+the same in each run; the search for new ones is `pytest --hypothesis-profile=default`.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -38,10 +39,14 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
-    from laketrace.core import levels, notice
+    from laketrace.core import gauges, levels, notice
 
     known = set(levels._levels)
     notice._said.clear()
+    gauges._last.clear()
+    monitor = sys.modules.get("laketrace.monitor.throughput")
+    if monitor is not None:
+        monitor.timers.clear()
     yield
     for name in set(levels._levels) - known:
         del levels._levels[name]
