@@ -7,6 +7,7 @@ happens by bad luck once in a year happens here at every point, every time.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -194,6 +195,7 @@ def test_a_storm_of_signals_in_a_tight_loop(
     interrupts = 0
     # What is raised in a callback of the garbage collector, Python hands to this hook, and goes on.
     # pytest's own is written in Python, so that the next signal would be raised inside of it.
+    gc.collect()  # what other tests have left is not finalised in the storm
     swallowed: list[sys.UnraisableHookArgs] = []
     monkeypatch.setattr(sys, "unraisablehook", swallowed.append)
 
