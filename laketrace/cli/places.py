@@ -101,7 +101,10 @@ def _by_name(name: str) -> Logs:
         if stems:
             return Logs(place, tuple(stems))
     where = places[0] if places else os.getcwd()
-    raise UsageError(f"there is no log called {name!r} in {where}.{_instead(where)}")
+    raise UsageError(
+        f"there is no log called {name!r} in {where}.{_instead(where)} "
+        f"One that lies elsewhere is named with its directory: <directory>/{name}."
+    )
 
 
 def _instead(directory: str) -> str:
