@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import BinaryIO
 
 from laketrace.cli.scanning import (
@@ -180,9 +180,10 @@ class LogReader:
         if segment is None or self._active is None:
             return None
         mine = os.fstat(self._active.fileno())
-        try:
+        with suppress(FileNotFoundError):  # compressed since it was listed
             if os.path.samestat(os.stat(segment.path), mine):
                 return segment
+        try:
             with SegmentFile(segment) as file:
                 head = file.read(BLOCK_BYTES)
         except FileNotFoundError:

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from laketrace import get_logger, read
-from laketrace.files.segment import find_segments
+from laketrace.cli.following import LogReader
+from laketrace.files.compression import parse_compression
+from laketrace.files.segment import Segment, find_segments
 from tests.support.processes import ROOT
 
 from .conftest import Cli, write_logs
@@ -193,6 +195,31 @@ def follow() -> Iterator[Callable[..., Follower]]:
         follower._process.kill()
         follower._process.wait()
         follower._process.stdout.close()  # type: ignore[union-attr]
+
+
+def test_a_segment_compressed_between_two_looks_at_it_comes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is listed as it was; a moment later it is an archive, and still the file that was read."""
+    log = get_logger("orders", log_dir=tmp_path, stdout=False)
+    reader = LogReader(str(tmp_path), "orders")
+    log.info("table loaded", rows=1)
+    first = list(reader.new_lines())
+
+    def listed(*arguments: Any) -> list[Segment]:
+        found = find_segments(*arguments)
+        for segment in found:
+            if not segment.suffix:
+                parse_compression("gz").compress(segment.path)
+        return found
+
+    log.finish_segment()
+    monkeypatch.setattr("laketrace.cli.following.find_segments", listed)
+    again = list(reader.new_lines())
+    reader.close()
+    log.close()
+
+    assert (len(first), again) == (1, [])
 
 
 def test_following_goes_over_rotations(follow: Callable[..., Follower], tmp_path: Path) -> None:
