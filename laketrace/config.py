@@ -252,7 +252,7 @@ _rows = (
     Setting("secure_file_permissions", True, "boolean", boolean,
             "Files readable by the owner alone (0600)."),
     Setting("sanitize_messages", True, "boolean", boolean,
-            "Kept from 1.x: line breaks and control characters are always escaped."),
+            "Functions that make texts get message and fields with control characters escaped."),
     Setting("catch", True, "boolean", boolean,
             "Kept from 1.x: a fault at run time is always counted and never raised."),
     Setting("upload_target", None, "path, mount or URL", _optional(_destination, ""),

@@ -1,7 +1,7 @@
 """From settings to the parts of a handler: encoder, form, filter.
 
-Floor 5. Stands on: config, core.console, core.encode, core.handler, core.levels, core.presets,
-core.record, core.redact, core.text.
+Floor 5. Stands on: config, core.clean, core.console, core.encode, core.handler, core.levels,
+core.presets, core.record, core.redact, core.text.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from laketrace.config import LakeTraceConfig
+from laketrace.core.clean import clean
 from laketrace.core.console import ConsoleForm, StreamSink
 from laketrace.core.encode import Encoder
 from laketrace.core.handler import Filter, Form
@@ -41,11 +42,11 @@ def form_of(config: LakeTraceConfig, encoder: Encoder) -> Form | None:
     """What a record looks like; None for LakeTrace's own JSON line."""
     formatter: Form | None = config.checked("formatter")
     if formatter is not None:
-        return formatter
+        return _harmless(formatter, config)
     if not config.checked("json"):
         template: Any = config.checked("format")
         if callable(template):
-            return template  # type: ignore[no-any-return]
+            return _harmless(template, config)
         return compile_format(
             template or DEFAULT_FORMAT, append_fields=template is not None, encoder=encoder
         )
@@ -91,6 +92,19 @@ def stream_form(config: LakeTraceConfig, encoder: Encoder, stream: StreamSink) -
         append_fields=template is not None,
         encoder=encoder,
     )
+
+
+def _harmless(form: Form, config: LakeTraceConfig) -> Form:
+    """A function of the user's that makes texts; what it is given forges no line, as in 1.x."""
+    if not config.checked("sanitize_messages"):
+        return form
+
+    def shown(record: Record) -> str:
+        fields = record.extra.items()
+        extra = {clean(key): clean(item) if isinstance(item, str) else item for key, item in fields}
+        return form(record.changed(clean(record.message), extra))
+
+    return shown
 
 
 def make_filter(value: Any) -> Filter | None:

@@ -12,11 +12,6 @@ from laketrace.core.encode import Encoder, not_taken, quote
 from laketrace.core.record import Record
 from laketrace.core.values import as_text
 
-_SAME = (
-    "exc", "file", "line", "function", "module", "thread_id", "thread_name", "process_name",
-    "elapsed",
-)  # fmt: skip
-
 
 def is_longer(text: str, limit: int) -> bool:
     """Whether `text` has more than `limit` bytes.
@@ -47,12 +42,8 @@ def shorten(record: Record, encoder: Encoder, limit: int) -> Record:
         total -= sizes[key] - share
         sizes[key] = share
         parts[key] = (_cut_error if key == "exception" else _cut)(parts[key], encoder, share)
-    short = Record(
-        record.source, record.level, parts["message"], record.timestamp_ns,
-        _fitting(parts, record.extra, {key: names[key] + sizes[key] for key in parts}, limit // 2),
-    )  # fmt: skip
-    for name in _SAME:
-        setattr(short, name, getattr(record, name))
+    sizes = {key: names[key] + sizes[key] for key in parts}
+    short = record.changed(parts["message"], _fitting(parts, record.extra, sizes, limit // 2))
     short.exception = parts.get("exception")
     return short
 

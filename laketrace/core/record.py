@@ -159,6 +159,14 @@ class Record:
     def __repr__(self) -> str:
         return f"<Record {self.level} {self.message[:60]!r}>"
 
+    def changed(self, message: str, extra: dict[str, Any]) -> Record:
+        """A copy with another message and other fields."""
+        copy = object.__new__(Record)
+        for name in self.__slots__:
+            setattr(copy, name, getattr(self, name))
+        copy.message, copy.extra = message, extra
+        return copy
+
     def to_dict(self) -> dict[str, Any]:
         """The record as it is written: a dict in the order of the JSON line."""
         written: dict[str, Any] = {

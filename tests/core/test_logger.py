@@ -541,6 +541,30 @@ def test_a_formatter_gets_its_newline(log: Logger) -> None:
     assert stream.getvalue() == "x\nINFO x\n"
 
 
+@pytest.mark.parametrize("settings", [{"formatter": "made"}, {"json": False, "format": "made"}])
+@pytest.mark.parametrize("sanitize", [True, False])
+def test_nothing_that_a_formatter_gets_forges_a_line(
+    tmp_path: Path, settings: dict[str, Any], sanitize: bool
+) -> None:
+    """It has message and fields escaped, unless that is unwanted; sinks have them as they are."""
+
+    def made(record: Any) -> str:
+        return f"{record.level.name} {record.message} {record.extra['by']}\n\tand a line of its own"
+
+    given = {key: made if value == "made" else value for key, value in settings.items()}
+    seen: list[Any] = []
+    with get_logger(
+        "made", log_dir=tmp_path, stdout=False, sanitize_messages=sanitize, **given
+    ) as log:
+        log.add(lambda message: seen.append(message.record.message))
+        log.info("login\nERROR forged", by="bob\x1b[2J")
+
+    text = (tmp_path / "made.log").read_text("utf-8")
+    assert ("\nERROR" in text, "\x1b" in text) == (not sanitize, not sanitize)
+    assert text.endswith("\n\tand a line of its own\n")
+    assert seen == ["login\nERROR forged"]
+
+
 def test_two_handlers_are_two_deliveries(log: Logger) -> None:
     """A record that goes to two handlers counts as two, and as one for each."""
     number = log.add(io.StringIO(), level="WARNING")
