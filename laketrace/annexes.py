@@ -64,9 +64,12 @@ def annexed(cls: type) -> type:
     return cls
 
 
-def check_destination(target: Any, table: Any) -> None:
-    """Raise `ConfigError` for a destination of uploads that cannot be meant."""
-    import_module("laketrace.lakehouse.options").make_options(target, table)
+def destination_problems(target: Any, table: Any) -> list[str]:
+    """What is wrong with a destination of uploads that settings name."""
+    if target is None and table is None:
+        return []
+    problems: list[str] = import_module("laketrace.lakehouse.options").problems_of(target, table)
+    return problems
 
 
 def start_shipping(log: Any) -> None:

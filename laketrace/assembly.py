@@ -2,8 +2,8 @@
 
 Floor 5. Stands on: adding, annexes, config, core.clean, core.console, core.context, core.engine,
 core.handler, core.logger, core.making, core.notice, core.queue, core.record, core.stdlib,
-core.values, files.place, files.read, files.recovery, files.runs, files.segment, files.sink, forms,
-opening, runtime, runtime.worker.
+core.values, errors, files.place, files.read, files.recovery, files.runs, files.segment, files.sink,
+forms, opening, runtime, runtime.worker.
 
 Other settings for a living logger are put into force by building the new handlers, letting the
 records go to them in one step, and only then closing the old ones; a file that goes on under
@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from laketrace.adding import check_added, is_path
-from laketrace.annexes import check_destination, start_shipping
+from laketrace.annexes import destination_problems, start_shipping
 from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.core.clean import clean
 from laketrace.core.console import StreamSink
@@ -34,6 +34,7 @@ from laketrace.core.queue import LineSink, RecordQueue
 from laketrace.core.record import Source
 from laketrace.core.stdlib import StdlibSink, is_stdlib
 from laketrace.core.values import as_text
+from laketrace.errors import ConfigError
 from laketrace.files.place import Place
 from laketrace.files.read import last_lines
 from laketrace.files.recovery import Finding
@@ -362,7 +363,9 @@ class Assembly:
 
 def _check_destination(config: LakeTraceConfig) -> None:
     if ships(config) and not is_executor():
-        check_destination(config["upload_target"], config["upload_table"])
+        problems = destination_problems(config["upload_target"], config["upload_table"])
+        if problems:
+            raise ConfigError(problems)
 
 
 def _path_of(sink: LineSink) -> str:

@@ -1,7 +1,7 @@
 """Settings become a running logger: there is one a name in a process.
 
-Floor 5. Stands on: assembly, config, core.ending, core.fork, core.living, core.logger, core.notice,
-errors, files.janitor, runtime, runtime.worker.
+Floor 5. Stands on: annexes, assembly, config, core.ending, core.fork, core.living, core.logger,
+core.notice, errors, files.janitor, runtime, runtime.worker.
 
 `get_logger` makes it, or applies other settings to the living one, so that a re-run notebook cell
 changes what it says and doubles nothing. Threads: any; one lock. After a fork the child keeps its
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from laketrace.annexes import destination_problems
 from laketrace.assembly import AT_EXIT_SECONDS, Assembly
 from laketrace.config import SETTINGS, LakeTraceConfig
 from laketrace.core import fork
@@ -156,7 +157,10 @@ def get_logger(
         spark = {} if is_executor() else spark_settings(SETTINGS)
         checked = LakeTraceConfig(config, spark=spark, **settings)
     except ConfigError as error:
-        raise ConfigError([*problems, *error.problems]) from None
+        given = {**(config if isinstance(config, Mapping) else {}), **settings}
+        problems += error.problems
+        problems += destination_problems(given.get("upload_target"), given.get("upload_table"))
+        raise ConfigError(problems) from None
     if problems:
         raise ConfigError(problems)
     with _registry.lock:

@@ -206,7 +206,8 @@ def _formatted(text: str, args: tuple[Any, ...], extra: dict[str, Any]) -> str:
         return text % args
     except Exception as error:
         extra["message_args"] = list(args)
-        extra["message_error"] = f"{type(error).__name__}: {as_text(error)}"
+        way_out = ". Arguments are %-style; {} is none: use %s, or fields" if "{" in text else ""
+        extra["message_error"] = f"{type(error).__name__}: {as_text(error)}{way_out}"
         return text
 
 

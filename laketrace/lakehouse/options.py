@@ -85,6 +85,18 @@ def make_options(
     return Options(location, name, delete_after, retries, request_timeout, timeout, texts)
 
 
+def problems_of(upload_target: object, upload_table: object) -> list[str]:
+    """What is wrong with the settings of a logger that name a destination.
+
+    >>> problems_of("s3:/ops/logs", None)
+    ["upload_target: 's3:/ops/logs' lacks its two slashes. Use s3://<bucket>/<folder>."]
+    """
+    problems: list[str] = []
+    _checked("upload_target", upload_target, parse_target, problems)
+    _checked("upload_table", upload_table, parse_table, problems)
+    return problems
+
+
 def _checked(
     setting: str, value: object, parse: Callable[[object], T], problems: list[str]
 ) -> T | None:

@@ -203,6 +203,15 @@ def test_arguments_that_do_not_fit_stay_visible(log: Logger) -> None:
     assert record["table"] == "orders" and "TypeError" in record["message_error"]
 
 
+def test_arguments_for_braces_are_told_what_is_meant(log: Logger) -> None:
+    """Who comes from loguru or `str.format` reads in the record how it is written here."""
+    log.info("{} rows", 3)
+
+    (record,) = lines(log)
+    assert record["message"] == "{} rows" and record["message_args"] == [3]
+    assert record["message_error"].endswith("Arguments are %-style; {} is none: use %s, or fields")
+
+
 def test_arguments_are_formatted_only_if_a_handler_takes_the_record(log: Logger) -> None:
     """Below the level neither `%` nor a lazy callable is run."""
 

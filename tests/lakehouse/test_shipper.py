@@ -174,6 +174,16 @@ def test_the_method_of_1x_sends_everything_and_never_raises(make_log, target):
     assert messages_in(target)[:2] == ["one", "two"]
 
 
+def test_a_wrong_destination_is_told_with_all_the_other_problems(tmp_path):
+    """One error names everything, each under the name that was given."""
+    with pytest.raises(ConfigError) as raised:
+        laketrace.get_logger("orders", {"upload_table": "x"}, log_dir=tmp_path, level="LOUD")
+
+    level, table = raised.value.problems
+    assert level.startswith("level='LOUD': ")
+    assert table.startswith("upload_table: 'x' is neither a path nor the name of a table")
+
+
 def test_a_wrong_destination_is_refused_before_anything_is_opened(make_log, tmp_path):
     """The form that would be right stands in the error, and there is no file yet."""
     with pytest.raises(ConfigError, match="s3://<bucket>/<folder>"):
