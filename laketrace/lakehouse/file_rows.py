@@ -4,6 +4,7 @@ Floor 7. Stands on: files.segment, lakehouse.fast_rows, lakehouse.rows, lakehous
 
 Spark hands over whole files, in whatever form jobs have sent them; what becomes of their lines is
 the same code as in an uploader, so the rows are the same: torn lines, damaged archives and all.
+What the table has of a file already comes with it, so those lines are not even taken apart.
 Memory: a file as it was sent, which also lies on the executor's local disk while it is read, and a
 few blocks.
 """
@@ -17,13 +18,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from laketrace.files.segment import Segment
-from laketrace.lakehouse.fast_rows import Transformer
+from laketrace.lakehouse.fast_rows import Transformer, pc
 from laketrace.lakehouse.rows import Place
 from laketrace.lakehouse.source import SegmentFile, read_blocks
 from laketrace.runtime import local_disk
 
-COLUMNS = ("path", "modified", "content")
-"""What a file comes as: text, Unix microseconds, bytes."""
+COLUMNS = ("path", "modified", "content", "reached")
+"""What a file comes as: text, Unix microseconds, bytes, and the last offset that is there or -1."""
+
+SEGMENT = "regexp_replace(substring_index(path, '/', -1), '[.](gz|bz2|xz|zip|zst)$', '')"
+"""The column `segment` of the file at `path`, in Spark's SQL; `copy_at` says whether it is one."""
 
 # `Stream.name_of` and an archive's suffix; a name that is too long ends with a digest instead.
 _NAME = re.compile(
@@ -59,15 +63,18 @@ def rows_of_files(batches: Iterable[Any]) -> Iterator[Any]:
     []
     """
     for batch in batches:
-        paths, modified, contents = (batch.column(name) for name in COLUMNS)
-        for path, time, content in zip(paths, modified, contents, strict=True):
+        columns = (batch.column(name) for name in COLUMNS)
+        for path, time, content, reached in zip(*columns, strict=True):
             copy = copy_at(path.as_py())
             if copy is not None:
-                yield from _rows(copy, time.as_py() * 1000, content.as_buffer())
+                yield from _rows(copy, time.as_py() * 1000, content.as_buffer(), reached.as_py())
 
 
-def _rows(copy: Copy, modified_ns: int, content: Any) -> Iterator[Any]:
-    """The rows of one file; a segment whose name tells no time ended when its copy was made."""
+def _rows(copy: Copy, modified_ns: int, content: Any, reached: int) -> Iterator[Any]:
+    """The rows of one file behind the offset `reached`.
+
+    A segment whose name tells no time ended when its copy was made.
+    """
     with TemporaryDirectory(prefix="laketrace-", dir=local_disk()) as folder:
         path = os.path.join(folder, f"segment{copy.suffix}")
         with open(path, "wb") as file:
@@ -77,4 +84,8 @@ def _rows(copy: Copy, modified_ns: int, content: Any) -> Iterator[Any]:
         transformer = Transformer(Place.of(copy.segment, end_ns))
         with SegmentFile(segment) as opened:
             for block in read_blocks(opened):
-                yield from transformer.batches(block)
+                if block.offset > reached:
+                    yield from transformer.batches(block)
+                elif block.offset + len(block.data) > reached:
+                    for batch in transformer.batches(block):
+                        yield batch.filter(pc.greater(batch.column("offset"), reached))

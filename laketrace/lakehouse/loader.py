@@ -20,12 +20,12 @@ bear one transaction id more, so that none of them goes by another unseen.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from laketrace.core.notice import say
-from laketrace.lakehouse.columns import NAMES, ddl
-from laketrace.lakehouse.file_rows import COLUMNS, copy_at, rows_of_files
+from laketrace.lakehouse.columns import ddl
+from laketrace.lakehouse.file_rows import COLUMNS, SEGMENT, copy_at, rows_of_files
 from laketrace.lakehouse.options import make_options
 from laketrace.lakehouse.retry import Deadline, Retry
 from laketrace.lakehouse.tables.names import TableName
@@ -48,7 +48,7 @@ def start_loading(
     place = path_for_spark(order.target)
     kept = path_for_spark(parse_target(checkpoint))
     loaded = SparkTable(order.table, spark)
-    _patiently(lambda: _prepare(loaded))
+    _patiently(lambda: loaded.open(to_load=True))
     found = (
         spark.readStream.format("binaryFile")
         .schema(_FILES)
@@ -58,17 +58,13 @@ def start_loading(
         .load(place)
         .select("path", "length")
     )
-    writer = found.writeStream.foreachBatch(_Batch(order.table)).option("checkpointLocation", kept)
+    writer = found.writeStream.option("checkpointLocation", kept)
+    writer = writer.foreachBatch(_Batches(order.table))
     if trigger is not None:
         return writer.trigger(processingTime=trigger).start()
     query = writer.trigger(availableNow=True).start()
     query.awaitTermination()
     return query
-
-
-def _prepare(table: SparkTable) -> None:
-    table.open()
-    table.mark_as_loaded()
 
 
 def _patiently(work: Any) -> None:
@@ -80,13 +76,15 @@ class _Skipped(Exception):
     """A commit was taken for another loader's, because that one has committed meanwhile."""
 
 
-class _Batch(NamedTuple):
-    """What is done with a batch of files. Travels to the server of Spark Connect."""
+class _Batches:
+    """What is done with the batches of files. Travels to the server of Spark Connect."""
 
-    table: TableName
+    def __init__(self, table: TableName) -> None:
+        self._table = table
+        self._newest: int | None = None  # the version of the table at the last look
 
     def __call__(self, files: Any, number: int) -> None:
-        segments: dict[str, str] = {}
+        paths: dict[str, str] = {}
         for row in files.collect():
             copy = copy_at(row["path"])
             if copy is not None and row["length"] > _LARGEST:
@@ -95,26 +93,41 @@ class _Batch(NamedTuple):
                     "bytes. Bring it to the table with laketrace upload, from where it was written."
                 )
             elif copy is not None:
-                segments[row["path"]] = copy.segment
-        if segments:
+                paths[copy.segment] = row["path"]  # of two copies, an archive and not, one
+        if paths:
             spark = files.sparkSession
-            table = SparkTable(self.table, spark)
-            _patiently(lambda: _load(spark, table, segments))
+            table = SparkTable(self._table, spark)
+            _patiently(lambda: self._load(spark, table, paths))
+
+    def _load(self, spark: Any, table: SparkTable, paths: dict[str, str]) -> None:
+        """One commit with the rows that the table lacks of these files (segment: path)."""
+        if self._newest is None:
+            self._newest = table.look().version
+        mark = uuid4().hex
+        # Greater than that of any load before, since the table has grown by one version with each;
+        # where another one has committed since the look, Delta may skip this commit.
+        table.write(_lacking(spark, table, paths), LOADER, self._newest + 1, mark)
+        look = table.look()
+        self._newest = look.version
+        if mark not in look.marks:
+            raise _Skipped
 
 
-def _load(spark: Any, table: SparkTable, segments: dict[str, str]) -> None:
-    """One commit with the rows that the table lacks of these files (path: segment)."""
-    path, modified, content = COLUMNS
-    files = spark.read.format("binaryFile").load(list(segments))
-    files = files.selectExpr(path, f"unix_micros(modificationTime) AS {modified}", content)
-    rows = files.mapInArrow(rows_of_files, ddl())
+def _lacking(spark: Any, table: SparkTable, paths: dict[str, str]) -> Any:
+    """The rows of these files (segment: path) that the table does not have when they are written.
+
+    The join is of files, some hundreds, not of rows.
+    """
+    path, modified, content, reached = COLUMNS
     there = table.read()
-    there = there.where(there["segment"].isin(list(segments.values())))
-    there = there.groupBy("segment").agg({"offset": "max"}).toDF("segment", "reached")
-    lacking = rows.join(there.hint("broadcast"), "segment", "left")
-    lacking = lacking.where("reached IS NULL OR offset > reached").select(*NAMES)
-    mark = uuid4().hex
-    # Greater than that of any other load, since the table has grown by one version with each.
-    table.write(lacking, LOADER, table.version() + 1, mark)
-    if mark not in table.marks():
-        raise _Skipped
+    there = there.where(there["segment"].isin(list(paths)))
+    there = there.groupBy("segment").agg({"offset": "max"}).toDF("segment", reached)
+    files = spark.read.format("binaryFile").load(list(paths.values()))
+    files = files.selectExpr("*", f"{SEGMENT} AS segment")
+    files = files.join(there.hint("broadcast"), "segment", "left").selectExpr(
+        path,
+        f"unix_micros(modificationTime) AS {modified}",
+        content,
+        f"coalesce({reached}, -1L) AS {reached}",
+    )
+    return files.mapInArrow(rows_of_files, ddl())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,6 +129,19 @@ def test_a_load_with_an_interval_goes_on(spark, tmp_path):
         query.processAllAvailable()
     finally:
         query.stop()
+
+    assert lines_in(rows_in(table)) == expected(log)
+
+
+def test_a_segment_that_lies_there_in_two_forms_is_loaded_once(spark, tmp_path):
+    """As it was written and as an archive, in one batch."""
+    target, table, checkpoint = places(tmp_path)
+    log = LogDir(str(tmp_path / "logs")).fill(1)
+    upload(log.path, target)
+    for plain in Path(target).rglob("*.log.*"):
+        plain.with_name(f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+
+    load(spark, target, table, checkpoint)
 
     assert lines_in(rows_in(table)) == expected(log)
 

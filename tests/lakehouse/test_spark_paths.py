@@ -7,13 +7,15 @@ from types import SimpleNamespace
 import pytest
 
 from laketrace.errors import UploadError
-from laketrace.lakehouse.file_rows import copy_at
+from laketrace.lakehouse import source
+from laketrace.lakehouse.file_rows import COLUMNS, copy_at, rows_of_files
 from laketrace.lakehouse.stream import Stream
 from laketrace.lakehouse.tables import spark
 from laketrace.lakehouse.tables.names import parse_table
 from laketrace.lakehouse.tables.shape import create_statement
 from laketrace.lakehouse.tables.spark import path_for_spark
 from laketrace.lakehouse.targets import remote_name
+from tests.lakehouse.logs import record
 
 pytestmark = pytest.mark.extra("pyarrow")
 STREAM = "0123456789abcdef" * 2
@@ -67,6 +69,24 @@ def test_what_is_no_copy_of_a_segment_is_none(name):
     assert copy_at(f"s3://bucket/{name}") is None
 
 
+def test_only_lines_behind_what_is_there_become_rows(monkeypatch):
+    """Wherever that ends: before the first line, within a block or at its edge, behind the last."""
+    pa = pytest.importorskip("pyarrow")
+    monkeypatch.setattr(source, "BLOCK_BYTES", 700)
+    lines = [*map(record, range(9)), b"{torn", record(9, exception={}), *map(record, range(10, 14))]
+    content, path = b"\n".join(lines), f"s3://bucket/{STREAM}-orders.log.20261121_103200"
+
+    def offsets(reached: int) -> list[int]:
+        file = pa.RecordBatch.from_arrays([[path], [0], [content], [reached]], list(COLUMNS))
+        return sorted(at for rows in rows_of_files([file]) for at in rows["offset"].to_pylist())
+
+    everything = offsets(-1)
+
+    assert len(everything) == len(lines)
+    for reached in (near for at in everything for near in (at - 1, at, at + 1)):
+        assert offsets(reached) == [at for at in everything if at > reached]
+
+
 def test_a_table_is_made_without_what_delta_rs_cannot_write():
     """Also where the platform would switch it on; and the type of time cannot be mistaken."""
     statement = create_statement("main.ops.logs")
@@ -99,7 +119,7 @@ def test_an_engine_is_judged_by_what_it_skips(monkeypatch, careful, begun, check
     monkeypatch.setattr(spark, "frame_maker", lambda session: SimpleNamespace(frame=list))
     table = spark.SparkTable(parse_table("ops.logs"), session := Skipping(careful))
     monkeypatch.setattr(table, "write", engine.write)
-    monkeypatch.setattr(table, "marks", lambda: engine.landed)
+    monkeypatch.setattr(table, "look", lambda: spark.Look(0, engine.landed))
     spark._trusted[session] = set()
 
     if careful:

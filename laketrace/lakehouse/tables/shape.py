@@ -30,17 +30,18 @@ LOADER = "laketrace:loader"
 _PLAIN = ("delta.enableDeletionVectors", "delta.enableRowTracking")
 
 
-def create_statement(table: str) -> str:
+def create_statement(table: str, *marks: str) -> str:
     """The SQL that makes a table, given as SQL has it, unless it is there.
+
+    `marks` are properties that become true.
 
     >>> create_statement("main.ops.logs")[:44]
     'CREATE TABLE IF NOT EXISTS main.ops.logs (`t'
     """
-    properties = ", ".join(f"'{name}' = 'false'" for name in _PLAIN)
-    return (
-        f"CREATE TABLE IF NOT EXISTS {table} ({ddl()}) USING delta "
-        f"TBLPROPERTIES ({properties}, 'delta.checkpointPolicy' = 'classic')"
-    )
+    values = dict.fromkeys(_PLAIN, "false") | {"delta.checkpointPolicy": "classic"}
+    values |= dict.fromkeys(marks, "true")
+    properties = ", ".join(f"'{name}' = '{value}'" for name, value in values.items())
+    return f"CREATE TABLE IF NOT EXISTS {table} ({ddl()}) USING delta TBLPROPERTIES ({properties})"
 
 
 def check_shape(

@@ -28,7 +28,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -39,7 +40,7 @@ from laketrace.lakehouse.retry import Retry, is_permanent, within
 from laketrace.lakehouse.steps import step
 from laketrace.lakehouse.stream import Stream
 from laketrace.lakehouse.tables.delta_rs import Confirm
-from laketrace.lakehouse.tables.frames import frame_maker
+from laketrace.lakehouse.tables.frames import Frames, frame_maker
 from laketrace.lakehouse.tables.names import TableName
 from laketrace.lakehouse.tables.shape import (
     LOADED,
@@ -79,6 +80,13 @@ class EngineRefused(UploadError):
     """A Spark session that must not write a table; nothing has been written."""
 
 
+class Look(NamedTuple):
+    """What a table's history says: its newest version, and the marks of its newest commits."""
+
+    version: int
+    marks: set[str]
+
+
 class SparkTable:
     """A Delta table, written by a Spark session. Raises `UploadError` for a place it cannot reach.
 
@@ -91,9 +99,12 @@ class SparkTable:
         self._path = None if name.location is None else path_for_spark(name.location)
         self._name = name.name if self._path is None else ""
         self._sql = self._name or "delta.`{}`".format(str(self._path).replace("`", "``"))
-        self._frames = frame_maker(session)
         self._loaded = False  # also by `laketrace.spark.load`, which knows no versions of streams
         self._ready = False
+
+    @cached_property
+    def _frames(self) -> Frames:
+        return frame_maker(self._session)
 
     def load(self, stream: Stream, retry: Retry, confirm: Confirm) -> None:
         """Bring what the table lacks of a stream into it, commit by commit.
@@ -124,11 +135,14 @@ class SparkTable:
 
     # -- the table -----------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """See that the table is there, and has our shape."""
+    def open(self, to_load: bool = False) -> None:
+        """See that the table is there, and has our shape.
+
+        `to_load` lets uploaders know that rows come here without a version of their stream.
+        """
         detail = self._detail()
         if detail is None:
-            self._session.sql(create_statement(self._sql)).collect()
+            self._run(create_statement(self._sql, *[LOADED] * to_load))
             detail = self._detail()
         if detail is None or detail.get("format") != "delta":
             raise UploadError(f"{self.shown} is no Delta table. Use a table of its own.")
@@ -138,12 +152,18 @@ class SparkTable:
         check_shape(self.shown, types, detail.get("partitionColumns") or (), required)
         properties = dict(detail.get("properties") or {})
         check_properties(self.shown, properties)
-        self._loaded = LOADED in properties
+        if to_load and LOADED not in properties:
+            self._run(f"ALTER TABLE {self._sql} SET TBLPROPERTIES ('{LOADED}' = 'true')")
+        self._loaded = to_load or LOADED in properties
+
+    def _run(self, statement: str) -> list[Any]:
+        rows: list[Any] = self._session.sql(statement).collect()
+        return rows
 
     def _detail(self) -> dict[str, Any] | None:
         """What DESCRIBE DETAIL says; None where there is no table."""
         try:
-            (row,) = self._session.sql(f"DESCRIBE DETAIL {self._sql}").collect()
+            (row,) = self._run(f"DESCRIBE DETAIL {self._sql}")
         except Exception as error:
             if _ABSENT.search(str(error)):
                 return None
@@ -166,19 +186,6 @@ class SparkTable:
             return self._session.table(self._name)
         return self._session.read.format("delta").load(self._path)
 
-    def version(self) -> int:
-        """The newest version of the table."""
-        (row,) = self._session.sql(f"DESCRIBE HISTORY {self._sql} LIMIT 1").collect()
-        return int(row["version"])
-
-    def mark_as_loaded(self) -> None:
-        """Let uploaders know that rows come here without a version of their stream."""
-        if not self._loaded:
-            self._session.sql(
-                f"ALTER TABLE {self._sql} SET TBLPROPERTIES ('{LOADED}' = 'true')"
-            ).collect()
-            self._loaded = True
-
     # -- the engine ----------------------------------------------------------------------------
 
     def _examine(self, stream: Stream) -> None:
@@ -193,7 +200,7 @@ class SparkTable:
             marks = [uuid4().hex, uuid4().hex]
             for mark in marks:
                 self.write(self._frames.frame([]), app_id, version, mark)
-            landed = self.marks()
+            landed = self.look().marks
             if marks[1] in landed:
                 break
             if marks[0] in landed:
@@ -204,11 +211,12 @@ class SparkTable:
             f"so an upload that is tried again would double records. {_INSTEAD}"
         )
 
-    def marks(self) -> set[str]:
-        """The marks of the newest commits, see `write`."""
-        history = self._session.sql(f"DESCRIBE HISTORY {self._sql} LIMIT {_SEEN}")
-        texts = [row["userMetadata"] or "" for row in history.collect()]
-        return {text.rpartition(" ")[2] for text in texts}
+    def look(self) -> Look:
+        """A look at the newest commits."""
+        history = self._run(f"DESCRIBE HISTORY {self._sql} LIMIT {_SEEN}")
+        texts = [row["userMetadata"] or "" for row in history]
+        newest = max(row["version"] for row in history)
+        return Look(newest, {text.rpartition(" ")[2] for text in texts})
 
     # -- the rows ------------------------------------------------------------------------------
 
@@ -243,7 +251,7 @@ class SparkTable:
     def write(self, frame: Any, app_id: str, version: int, mark: str = "") -> None:
         """Append rows in one commit, unless the table has this version of `app_id` or a later one.
 
-        `mark` is what `marks` will tell it by.
+        `mark` is what a `look` will tell it by.
         """
         writer = frame.write.format("delta").mode("append")
         writer = writer.option("txnAppId", app_id).option("txnVersion", str(version))
