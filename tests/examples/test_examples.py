@@ -199,7 +199,9 @@ def test_notebook_runs_and_a_cell_can_run_again(
     again = [cell for cell in notebook.cells if 'log.info("ready"' in cell.source]
     notebook.cells[3:3] = [nbformat.from_dict({**again[0], "id": "again"})]
 
-    NotebookClient(notebook, timeout=480, startup_timeout=240, kernel_name="python3").execute(cwd=str(tmp_path))
+    NotebookClient(notebook, timeout=480, startup_timeout=240, kernel_name="python3").execute(
+        cwd=str(tmp_path)
+    )
 
     said = [record["message"] for record in read(tmp_path / "logs")]
     assert said.count("ready") == 2  # the cell ran twice
