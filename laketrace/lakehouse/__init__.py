@@ -1,6 +1,7 @@
 """The annex that brings finished segments to the lakehouse, exactly once.
 
-Floor 7. Stands on: lakehouse.options, lakehouse.report, lakehouse.shipping, lakehouse.uploader.
+Floor 7. Stands on: core.notice, lakehouse.options, lakehouse.report, lakehouse.shipping,
+lakehouse.uploader.
 
 `upload` is behind `laketrace.upload`, `upload_logger` behind `log.upload`, `start_shipper`
 behind the settings `upload_...`, and `upload_log_to_lakehouse` is the method of 1.x.
@@ -12,6 +13,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from laketrace.core.notice import say
 from laketrace.lakehouse.options import make_options
 from laketrace.lakehouse.report import Failure, UploadReport
 from laketrace.lakehouse.shipping import upload_as_1x, upload_log
@@ -47,7 +49,8 @@ def upload(
     `delete_after`, local segments are removed when all their destinations have confirmed them.
 
     Raises `ConfigError` for a wrong argument, before anything is sent, and `MissingExtraError`;
-    everything else is a failure in the report, and what failed stays where it is.
+    everything else is a failure in the report, and what failed stays where it is. A `log_dir` that
+    is not there is no failure, since a new machine has none yet, but is said on stderr.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +62,10 @@ def upload(
         target, table, delete_after=delete_after, retries=retries,
         request_timeout=request_timeout, timeout=timeout, store=options,
     )  # fmt: skip
-    return run_upload(os.path.abspath(log_dir), order)
+    path = os.path.abspath(log_dir)
+    if not os.path.isdir(path):
+        say(f"nothing to upload: there is no directory {path}", key=f"upload {path}")
+    return run_upload(path, order)
 
 
 def upload_logger(

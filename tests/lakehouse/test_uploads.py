@@ -524,12 +524,16 @@ def test_statistics_find_a_segment_without_reading_the_others(log, table):
     assert add["null_count.raw"] == add["num_records"] - 2
 
 
-def test_an_empty_directory_is_no_fault(tmp_path, target):
-    """Nothing there, nothing done, nothing made."""
-    report = upload(tmp_path / "nothing", target=target)
+def test_a_directory_that_is_not_there_is_said_and_no_fault(tmp_path, target, capsys):
+    """Nothing there, nothing done, nothing made; a misspelt one is seen on stderr."""
+    (tmp_path / "empty").mkdir()
 
-    assert report.ok and report.did_nothing
+    for name in ("nothing", "empty"):
+        report = upload(tmp_path / name, target=target)
+        assert report.ok and report.did_nothing
     assert not os.path.exists(target)
+    said = f"laketrace: nothing to upload: there is no directory {tmp_path / 'nothing'}\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_report_reads_well_and_escapes_what_it_shows():
