@@ -46,7 +46,7 @@ def all_of_it():
     bound.unbind("stage"); log.at_close(lambda left: None); laketrace.Logger("third").info("x")
     escape_newlines("a"); escape_format_strings("{"); mask_pii("a"); sanitize_message("a")
     laketrace.Record, laketrace.Stats, laketrace.RuntimeContext, laketrace.__version__
-    ConfigError, LakeTraceError, MissingExtraError, UploadError
+    ConfigError, LakeTraceError, MissingExtraError, MissingLogError, UploadError
     detect_runtime(); stop_spark_if_active()
     runtime.RuntimeDetector.detect_platform(); runtime.RuntimeDetector.detect_runtime_type()
     runtime.RuntimeDetector.get_runtime_metadata(); runtime.RuntimeDetector.reset_cache()
