@@ -103,6 +103,7 @@ class Reader:
             "TERM": "xterm-256color",
             "COLUMNS": "100",
             "HOME": str(folder),
+            "PYTEST_ADDOPTS": "",
             **(environment or {}),
         }
 
