@@ -191,7 +191,7 @@ def test_a_log_call_while_uploading(segment, tmp_path):
 def test_background_shipping(tmp_path):
     """At 1,000 records a second, at most 2 % of one core more than without, target and table."""
     shares = {"without": [], "with": []}
-    for turn in range(2):
+    for turn in range(1 if SHORT else 2):
         for name, more in (
             ("without", {}),
             ("with", {"upload_target": str(tmp_path / f"target{turn}"), "upload_every": 10,

@@ -21,13 +21,13 @@ from .bugs import PROGRAMS
 BUGS = Path(__file__).with_name("bugs.py")
 
 
-def run(number: str, release: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(number: str, release: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Run one program in a process of its own, on the release at a path."""
     environment = {key: value for key, value in os.environ.items() if "LAKETRACE" not in key}
     return subprocess.run(
         [sys.executable, str(BUGS), number],
         cwd=folder,
-        env={**environment, "PYTHONPATH": release, "LAKETRACE_CLOSE_TIMEOUT": "200"},
+        env={**environment, "PYTHONPATH": release, "LAKETRACE_CLOSE_TIMEOUT": "200", **more},
         capture_output=True,
         text=True,
         timeout=240,
@@ -67,7 +67,7 @@ def test_a_bug_of_1x_is_gone(number: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", PROGRAMS)
 def test_the_same_program_fails_on_1_0_2(number: str, tmp_path: Path, release_1_0_2: str) -> None:
     """The program is about a bug that was there."""
-    done = run(number, release_1_0_2, tmp_path)
+    done = run(number, release_1_0_2, tmp_path, SECONDS_TO_HANG="10")
 
     assert done.returncode != 0, f"1.0.2 passes: {PROGRAMS[number].__doc__}"
     assert "ModuleNotFoundError: No module named 'laketrace'" not in done.stderr
