@@ -8,6 +8,7 @@ earlier, dead runs left; then, at each interval, what the logger, its second pro
 forked children have finished. After three failures in a row it waits for 1, 2, 4 ... 15 minutes.
 At close and exit the thread ships a last time, and who closes waits for that at most 30 seconds,
 also where the store or a mount never answers: an upload that is at work then gets half of them.
+Where nothing is to be shipped then, it is stopped, and waited for too.
 Nothing here raises into the job or makes a log call wait; what fails is said once. On executors
 there is no shipper, nor in a forked child: the parent's takes what the child has finished.
 """
@@ -116,16 +117,19 @@ class Shipper:
             if not self._over and time.monotonic() >= self._due:
                 self.tick()
                 self._due = self._next()
-        if self._last is not None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._last is not None and not self._ended.is_set():
             self._ship_last(self._last)
         self._ended.set()
 
     def tick(self, finish: bool = True) -> None:
         """One background upload, unless the circuit is open."""
-        if self._circuit.is_open() or self._over:
-            return
         order = self._wish.order
         self._deadline = Deadline(order.timeout)
+        if self._circuit.is_open() or self._over:
+            return
         try:
             self._judge(ship(self._log, order, self._deadline, finish=finish))
             for log_dir in list(self._left):
@@ -140,7 +144,7 @@ class Shipper:
         if report.ok:
             self._circuit.succeeded()
             forget(self._key)
-        else:
+        elif self._last is not None or not self._over:  # and was not just told to stop
             what, reason = report.failed[0]
             self._failed(f"{what}: {reason}")
 
@@ -156,23 +160,24 @@ class Shipper:
 
     def close(self, seconds: float) -> None:
         """Ship what is left, for at most `seconds` and 30 seconds; the logger is closing."""
-        if self._over:
-            return
         if _shippers.get(self._log.name) is self:
             del _shippers[self._log.name]
         left = min(seconds, _AT_CLOSE_SECONDS)
-        if self._wish.at_close and left > 0 and self._log.log_file_path is not None:
-            self._deadline.shorten(left / 2)
+        wanted = self._wish.at_close and left > 0 and self._log.log_file_path is not None
+        if wanted and not self._over:
             # Here, because a log call that this thread has interrupted may hold the file's lock.
             self._last = _Last(time.monotonic() + left, finish_file(self._log))
-        self._over = True
-        self._wake.set()
-        if self._last is None:
-            return
+        self._stop(left / 2 if self._last is not None else 0.0)
         if self._thread.ident is None:
-            self._ship_last(self._last)
+            self._end()
         elif not self._ended.wait(left):
             self._failed("it took longer than the end of the program may wait")
+
+    def _stop(self, seconds: float) -> None:
+        """Let an upload that is at work begin nothing new after `seconds`, and none follow it."""
+        self._over = True  # first: an upload that has just begun then sees it, or is shortened
+        self._deadline.shorten(seconds)
+        self._wake.set()
 
     def _ship_last(self, last: _Last) -> None:
         seconds = (last.end - time.monotonic()) * _MARGIN

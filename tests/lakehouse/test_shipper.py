@@ -346,6 +346,26 @@ def test_closing_ships_nothing_where_that_is_not_wanted(make_log, target):
     assert not os.path.exists(target)
 
 
+def test_closing_stops_an_upload_that_is_at_work(make_log, target, monkeypatch, capsys):
+    """It is waited for: who comes back from native code to an exit that went on crashes it."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def at_work(log, order, deadline, finish):
+        begun.set()
+        assert until(deadline.is_over, 200)
+        ended.set()
+        return UploadReport(failed=(Failure("a segment", "out of time"),))
+
+    monkeypatch.setattr(shipper, "ship", at_work)
+    log = make_log(upload_target=target, upload_at_exit=False, upload_timeout=600)
+    assert begun.wait(120)
+
+    log.close()
+
+    assert ended.is_set()
+    assert capsys.readouterr().err == ""  # it has not failed, it was told to stop
+
+
 @pytest.mark.parametrize("more", ["", ", upload_every=0.02, enqueue=True"])
 def test_a_process_that_ends_ships_and_ends_cleanly(tmp_path, target, more):
     """At exit everything goes to target and table, also past an upload that is at work."""
