@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from laketrace.files.segment import Segment
+from laketrace.files.segment import ARCHIVES, Segment
 from laketrace.lakehouse.fast_rows import Transformer, pc
 from laketrace.lakehouse.rows import Place
 from laketrace.lakehouse.source import SegmentFile, read_blocks
@@ -26,13 +26,14 @@ from laketrace.runtime import local_disk
 COLUMNS = ("path", "modified", "content", "reached")
 """What a file comes as: text, Unix microseconds, bytes, and the last offset that is there or -1."""
 
-SEGMENT = "regexp_replace(substring_index(path, '/', -1), '[.](gz|bz2|xz|zip|zst)$', '')"
+_FORMS = "|".join(suffix[1:] for suffix in ARCHIVES)
+SEGMENT = f"regexp_replace(substring_index(path, '/', -1), '[.]({_FORMS})$', '')"
 """The column `segment` of the file at `path`, in Spark's SQL; `copy_at` says whether it is one."""
 
 # `Stream.name_of` and an archive's suffix; a name that is too long ends with a digest instead.
 _NAME = re.compile(
     r"(?P<name>[0-9a-f]{32}-.+?(?:\.log\.(?P<stamp>\d{8}_\d{6})(?:\.\d+)?|~[0-9a-f]{16}))"
-    r"(?P<suffix>\.(?:gz|bz2|xz|zip|zst))?"
+    rf"(?P<suffix>\.(?:{_FORMS}))?"
 )
 
 
